@@ -1,0 +1,62 @@
+# What each target needs is set up by the target itself; only git, make and Python 3.11 or later are taken for granted.
+
+PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11,$(if $(shell $(p) -c \
+	'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo ok),$(p))))
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# REPO may hold credentials and spaces: it reaches the command through the environment, never through a shell's words.
+export INGEST_REPO := $(or $(REPO),$(INGEST_REPO))
+INDEX ?=
+CHUNK ?=
+OPTIONS = $(if $(INDEX),--index '$(INDEX)') $(if $(CHUNK),--chunk-size '$(CHUNK)')
+
+.DEFAULT_GOAL := help
+.PHONY: help ingest stop test lint format requirements clean
+
+help: ## print the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/' | column -t -s '@'
+
+ingest: $(VENV)/ready ## REPO="URL-or-path …" [INDEX=commits] [CHUNK=1000]: bring the index up to date with them
+	@$(BIN)/ingest load $(OPTIONS)
+
+stop: $(VENV)/ready ## stop the embedded Elasticsearch
+	@$(BIN)/ingest node stop
+
+test: $(VENV)/ready-dev ## run the tests against a real Elasticsearch (CI=true: the slow ones too)
+	@$(BIN)/python -m pytest $(if $(CI),,-m "not slow")
+
+lint: $(VENV)/ready-dev ## check format, style and types
+	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
+
+format: $(VENV)/ready-dev ## rewrite the code in the project's format
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+COMPILE = CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
+	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+requirements: $(VENV)/ready-dev ## pin again what pyproject.toml declares, to the newest versions
+	@$(COMPILE) --upgrade --build-deps-for editable -o requirements.txt pyproject.toml
+	@$(COMPILE) --upgrade --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+
+clean: ## remove the virtual environment (INGEST_HOME stays)
+	@rm -rf $(VENV)
+
+$(VENV)/ready: requirements.txt pyproject.toml
+	@command -v git >/dev/null || { echo "ingest needs git: install it with your system's package manager." >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "ingest needs Python 3.11 or later, found: \
+	$$(python3 --version 2>&1 || echo none). Install it, or name it: make PYTHON=/path/to/python3.11 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "ingest needs Python 3.11 or later, \
+	but PYTHON=$(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "ingest needs Python's venv module, which $(PYTHON) \
+	lacks: install it (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
+	@echo "Setting up $(VENV) (once, about a minute)" >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP_INSTALL) --require-hashes -r requirements.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt
+	@echo "Installing what the checks need (once)" >&2
+	@$(PIP_INSTALL) --require-hashes -r requirements-dev.txt
+	@touch $@
