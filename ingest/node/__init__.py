@@ -1,0 +1,5 @@
+"""The embedded Elasticsearch: fetch, start, stop."""
+
+from ingest.node.node import Node, NodeInfo
+
+__all__ = ["Node", "NodeInfo"]
