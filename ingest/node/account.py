@@ -44,7 +44,7 @@ def check_reachable(folder: Path, account: Account) -> None:
             raise ElasticsearchRefusedError(
                 f"{parent} is closed to other users, and as root Elasticsearch runs as the user "
                 f"{UNPRIVILEGED_USER}, who must reach {folder}",
-                "Set INGEST_HOME to a folder that every user can reach, such as one under /var/lib or /srv",
+                "set INGEST_HOME to a folder that every user can reach, such as one under /var/lib or /srv",
             )
 
 

@@ -143,7 +143,7 @@ class Node:
         except psutil.AccessDenied as error:
             raise ElasticsearchRefusedError(
                 f"The embedded Elasticsearch (process {error.pid}) belongs to another user",
-                "Stop it as the user who started it, or as root",
+                "stop it as the user who started it, or as root",
             ) from error
         return bool(running)
 
@@ -157,7 +157,7 @@ class Node:
         except OSError as error:
             raise ElasticsearchRefusedError(
                 f"The embedded Elasticsearch can't use {error.filename or self.folder}: {error.strerror}",
-                "Make room or give access there, or set INGEST_HOME to another folder",
+                "make room or give access there, or set INGEST_HOME to another folder",
             ) from error
 
     @contextmanager
@@ -255,7 +255,7 @@ class Node:
         raise ElasticsearchUnavailableError(
             f"The embedded Elasticsearch did not start:\n{reason(self.folder / 'start.log')}\n"
             f"All of it is in {self.folder / 'start.log'}",
-            "Remove the cause, or set ES_URL to an Elasticsearch that runs",
+            "remove the cause, or set ES_URL to an Elasticsearch that runs",
         )
 
     def _ready(self) -> NodeInfo | None:
@@ -272,7 +272,7 @@ class Node:
         state = "its health stays red" if answers else "it does not answer, and was stopped"
         return ElasticsearchUnavailableError(
             f"The embedded Elasticsearch was not ready within {START_DEADLINE} seconds: {state}",
-            f"Look in {self.logs} for the cause, or set ES_URL to an Elasticsearch that runs",
+            f"look in {self.logs} for the cause, or set ES_URL to an Elasticsearch that runs",
         )
 
 
@@ -291,5 +291,5 @@ def _check_free(port: int) -> None:
         except OSError as error:
             raise ElasticsearchRefusedError(
                 f"Port {port} of 127.0.0.1 can't be had for the embedded Elasticsearch: {error.strerror}",
-                "Stop what uses it, or choose another port",
+                "stop what uses it, or choose another port",
             ) from error

@@ -1,0 +1,184 @@
+"""Sending: ``streaming_bulk`` a chunk at a time, so that whatever fails in passing is sent again, and only that."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import elastic_transport
+import elasticsearch
+from elasticsearch.helpers import streaming_bulk
+
+from ingest.errors import ElasticsearchRefusedError, ElasticsearchUnavailableError, IngestError
+from ingest.index import connection
+from ingest.index.document import Action
+from ingest.index.patience import Patience
+
+_REFUSED_FOR_ALL = (401, 403, 404)
+"""Statuses of one document that no other document of the same index could escape."""
+
+
+class Outcome(NamedTuple):
+    """What became of one action.
+
+    :ivar reason: why Elasticsearch rejected the document for good; None: it is indexed
+    """
+
+    action: Action
+    status: int
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to send, in which portions, and with how much patience.
+
+    :ivar alias: what the requests name; an index of that name is never created by them
+    :ivar index: the one concrete index that must be behind the alias
+    :ivar chunk_size: documents in one request, at most
+    :ivar chunk_bytes: bytes in one request, at most, unless a single document is larger
+    :ivar retry_for: seconds without any progress until it is given up
+    """
+
+    client: elasticsearch.Elasticsearch
+    alias: str
+    index: str
+    chunk_size: int
+    chunk_bytes: int
+    retry_for: float
+
+
+def chunks(actions: Iterable[Action], size: int, limit: int) -> Iterator[list[Action]]:
+    """Group actions: at most `size` of them and `limit` bytes of documents in a chunk, but at least one."""
+    chunk: list[Action] = []
+    weight = 0
+    for action in actions:
+        if chunk and (len(chunk) >= size or weight + len(action.source) > limit):
+            yield chunk
+            chunk, weight = [], 0
+        chunk.append(action)
+        weight += len(action.source)
+    if chunk:
+        yield chunk
+
+
+def send(target: Target, actions: Iterable[Action], retried: Callable[[int], None]) -> Iterator[Outcome]:
+    """Send actions and give the outcome of each, once it is final.
+
+    Sent again, after growing and jittered pauses: documents and requests that got 429, 502, 503 or 504, a lost or
+    refused connection, a time-out. A request that is too large (413), or too large for now (429), is halved. What a
+    mapping refuses is an outcome.
+
+    :param retried: told how many documents are about to be sent again
+    :raises ElasticsearchUnavailableError: there was no progress for `target.retry_for` seconds
+    :raises ElasticsearchRefusedError: credentials, privileges, or the index are not what they were
+    """
+    for chunk in chunks(actions, target.chunk_size, target.chunk_bytes):
+        patience = Patience(target.retry_for)
+        waiting = [chunk]
+        while waiting:
+            failure: _Failure | None = None
+            for outcome in _request(target, waiting[0], patience.request_timeout()):
+                if isinstance(outcome, _Failure):
+                    failure = outcome
+                else:
+                    yield outcome
+            if failure is None or len(failure.actions) < len(waiting[0]):
+                patience.start_anew()
+            waiting[:1] = [] if failure is None else failure.portions()
+            if failure is not None and failure.status != 413:
+                retried(len(failure.actions))
+                patience.wait(f"Nothing could be written to {target.alias}", failure.explained)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Documents of one request that are to be sent again.
+
+    :ivar status: of the request, or of the documents; None: there was no answer
+    """
+
+    actions: list[Action]
+    status: int | None
+    explained: IngestError
+
+    def portions(self) -> list[list[Action]]:
+        """In which requests to send them: fewer at a time where they were too many."""
+        if self.status not in (413, 429) or len(self.actions) == 1:
+            return [self.actions]
+        middle = len(self.actions) // 2
+        return [self.actions[:middle], self.actions[middle:]]
+
+
+def _request(target: Target, actions: list[Action], timeout: float) -> Iterator[Outcome | _Failure]:
+    """One bulk request: the final outcomes of its documents, and at the end what is to be sent again, if anything."""
+    again: list[Action] = []
+    failed = None
+    try:
+        for outcome in _answers(target, actions, timeout):
+            if outcome.status in connection.TRANSIENT:
+                again.append(outcome.action)
+                failed = outcome
+            else:
+                yield outcome
+    except (elasticsearch.ApiError, elastic_transport.TransportError) as error:
+        yield from _failed_request(target, actions, error)
+    if failed is not None:
+        words = (
+            f"{target.alias} at {connection.shown(target.client)} takes no documents ({failed.status} {failed.reason})"
+        )
+        explained = ElasticsearchUnavailableError(words, "look at its load, its disk and its log")
+        yield _Failure(again, failed.status, explained)
+
+
+def _failed_request(target: Target, actions: list[Action], error: Exception) -> Iterator[Outcome | _Failure]:
+    status = error.meta.status if isinstance(error, elasticsearch.ApiError) else None
+    explained = connection.explain(error, connection.shown(target.client))
+    if status == 413 and len(actions) == 1:
+        yield Outcome(actions[0], 413, "the document is larger than Elasticsearch's http.max_content_length")
+    elif status == 413 or connection.is_transient(error):
+        yield _Failure(actions, status, explained)
+    else:
+        raise explained from None
+
+
+def _answers(target: Target, actions: Sequence[Action], timeout: float) -> Iterator[Outcome]:
+    """One bulk request, and what it says of each document, final or not."""
+    results = streaming_bulk(
+        target.client.options(request_timeout=timeout),
+        cast("Iterable[Any]", actions),
+        chunk_size=len(actions),
+        # The chunk is the right size already; the helper must not cut it again.
+        max_chunk_bytes=sum(len(action.source) for action in actions) * 2 + 1024 * len(actions),
+        raise_on_error=False,
+        expand_action_callback=cast("Callable[[Any], Any]", _expanded),
+        index=target.alias,
+        require_alias=True,
+    )
+    for action, (ok, result) in zip(actions, results, strict=True):
+        (answer,) = result.values()
+        if ok and answer["_index"] != target.index:
+            raise ElasticsearchRefusedError(
+                f"The alias {target.alias} was moved from {target.index} to {answer['_index']} during the load",
+                "find out who moved it; then a new run indexes what is missing",
+            )
+        reason = None if ok else _reason(answer)
+        if answer["status"] in _REFUSED_FOR_ALL:
+            raise ElasticsearchRefusedError(
+                f"Elasticsearch no longer lets us write to {target.alias} ({answer['status']} {reason})",
+                "see that the alias, its index and our privileges are as they were before the load",
+            )
+        yield Outcome(action, answer["status"], reason)
+
+
+def _expanded(action: Action) -> tuple[dict[str, Any], bytes]:
+    # streaming_bulk hands a body of bytes on as it is.
+    return {"index": {"_id": action.id}}, action.source
+
+
+def _reason(answer: dict[str, Any]) -> str:
+    error = answer.get("error")
+    if not isinstance(error, dict):
+        return str(error)
+    reason = f"{error.get('type')}: {error.get('reason')}"
+    cause = error.get("caused_by")
+    return f"{reason} ({cause.get('type')}: {cause.get('reason')})" if isinstance(cause, dict) else reason

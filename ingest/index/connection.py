@@ -1,0 +1,137 @@
+"""The client: made from the settings, its failures put into our words."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit, urlunsplit
+
+import elastic_transport
+import elasticsearch
+from elastic_transport.client_utils import DEFAULT
+
+from ingest.errors import ElasticsearchRefusedError, ElasticsearchUnavailableError, IngestError, UsageError
+
+REQUEST_TIMEOUT = 60
+"""Seconds until a request without an answer counts as lost."""
+
+TRANSIENT = (429, 502, 503, 504)
+"""Statuses of requests and documents that a later attempt may escape."""
+
+
+def connect(
+    urls: tuple[str, ...],
+    *,
+    api_key: str | None = None,
+    username: str | None = None,
+    password: str | None = None,
+    ca_certs: str | None = None,
+) -> elasticsearch.Elasticsearch:
+    """Make a client. Nothing is sent yet.
+
+    Its requests are never repeated by itself: who sends decides, and pauses.
+
+    :raises UsageError: a URL or the CA file makes no sense
+    """
+    credentials = (username, password) if username is not None and password is not None else None
+    try:
+        return elasticsearch.Elasticsearch(
+            list(urls),
+            api_key=api_key,
+            basic_auth=credentials,
+            ca_certs=DEFAULT if ca_certs is None else ca_certs,
+            request_timeout=REQUEST_TIMEOUT,
+            max_retries=0,
+            retry_on_timeout=False,
+        )
+    except (ValueError, OSError) as error:
+        # The client's own message may quote the URL, credentials and all.
+        reason = "" if isinstance(error, ValueError) else f" ({error})"
+        raise UsageError(f"ES_URL or ES_CA_CERTS cannot be used{reason}", "correct them") from None
+
+
+def without_credentials(url: str) -> str:
+    """A URL as it may be shown."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])).rstrip("/")
+
+
+def shown(client: elasticsearch.Elasticsearch) -> str:
+    """Where a client sends, as it may be shown."""
+    return ", ".join(without_credentials(node.base_url) for node in client.transport.node_pool.all())
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether the same request may succeed a little later."""
+    if isinstance(error, elastic_transport.TlsError):
+        return False
+    if isinstance(error, elasticsearch.ApiError):
+        return error.meta.status in TRANSIENT
+    return isinstance(error, elastic_transport.ConnectionError | elastic_transport.ConnectionTimeout)
+
+
+@contextmanager
+def explained(client: elasticsearch.Elasticsearch) -> Iterator[None]:
+    """Turn what the client raises in this block into an `IngestError`."""
+    try:
+        yield
+    except (elasticsearch.ApiError, elastic_transport.TransportError, elasticsearch.UnsupportedProductError) as error:
+        raise explain(error, shown(client)) from None
+
+
+def explain(error: Exception, where: str) -> IngestError:
+    """The failure of a request to `where`, in our words."""
+    if isinstance(error, elasticsearch.ApiError):
+        return _explain_status(error, where)
+    if isinstance(error, elastic_transport.TlsError):
+        return ElasticsearchRefusedError(
+            f"No trusted connection to Elasticsearch at {where} ({_innermost(error)})",
+            "set ES_CA_CERTS to the file of the authority that signed its certificate, and use the name that it is for",
+        )
+    if isinstance(error, elastic_transport.ConnectionTimeout):
+        return ElasticsearchUnavailableError(
+            f"Elasticsearch at {where} does not answer within {REQUEST_TIMEOUT} s", "look at its load and its log"
+        )
+    if isinstance(error, elastic_transport.ConnectionError):
+        return ElasticsearchUnavailableError(
+            f"Elasticsearch at {where} cannot be reached ({_innermost(error)})", "check ES_URL and that it runs"
+        )
+    return ElasticsearchRefusedError(f"What answers at {where} is not Elasticsearch", "check ES_URL")
+
+
+def _explain_status(error: elasticsearch.ApiError, where: str) -> IngestError:
+    reason = _reason(error)
+    if not isinstance(error.body, dict):
+        return ElasticsearchRefusedError(f"What answers at {where} is not Elasticsearch ({reason})", "check ES_URL")
+    if error.meta.status == 401:
+        return ElasticsearchRefusedError(
+            f"Elasticsearch at {where} does not accept the credentials",
+            "check ES_API_KEY, or ES_USERNAME and ES_PASSWORD",
+        )
+    if error.meta.status == 403:
+        return ElasticsearchRefusedError(
+            f"Elasticsearch at {where} forbids it ({reason})", "the credentials need more privileges, see the README"
+        )
+    if "media_type_header_exception" in reason or error.meta.status == 406:
+        return ElasticsearchRefusedError(f"The Elasticsearch at {where} is too old", "version 8 or later is needed")
+    if is_transient(error):
+        return ElasticsearchUnavailableError(
+            f"Elasticsearch at {where} cannot do it now ({reason})", "look at its load, its disk and its log"
+        )
+    return ElasticsearchRefusedError(f"Elasticsearch at {where} refused ({reason})", "its log may say more")
+
+
+def _reason(error: elasticsearch.ApiError) -> str:
+    """Status, type and reason of the first root cause."""
+    body = error.body
+    cause = body.get("error", {}) if isinstance(body, dict) else {}
+    if isinstance(cause, dict):
+        roots = cause.get("root_cause") or [cause]
+        words = f"{roots[0].get('type', '')}: {roots[0].get('reason', '')}".strip(": ")
+    else:
+        words = str(cause)
+    return f"{error.meta.status} {words}".strip()[:500]
+
+
+def _innermost(error: elastic_transport.TransportError) -> str:
+    """What the network said: the client wraps urllib3's error, whose text names a Python object first."""
+    words = str(error.errors[0] if error.errors else error.message)
+    return words.rpartition(">: ")[2].rpartition("object at ")[2].partition("): ")[2].rstrip(")") or words[:300]

@@ -1,0 +1,88 @@
+"""Telling how far it is: a bar on a terminal, a log line now and then elsewhere."""
+
+import logging
+import sys
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import NoReturn, Self
+
+from tqdm import tqdm
+
+_log = logging.getLogger(__name__)
+
+LINE_EVERY = 30.0
+"""Seconds between two log lines."""
+
+
+@dataclass
+class Tally:
+    """What became of the commits so far."""
+
+    indexed: int = 0
+    rejected: int = 0
+    retried: int = 0
+
+    def __iadd__(self, other: "Tally") -> Self:
+        self.indexed += other.indexed
+        self.rejected += other.rejected
+        self.retried += other.retried
+        return self
+
+
+class Progress:
+    """Counts the outcomes of one repository and shows them on standard error.
+
+    :param name: what is being loaded
+    :param total: commits to expect; None if that cannot be known
+    """
+
+    def __init__(self, name: str, total: int | None) -> None:
+        self.tally = Tally()
+        self._name = name
+        self._total = total
+        self._next_line = time.monotonic() + LINE_EVERY
+        self._bar: tqdm[NoReturn] | None = None
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            self._bar = tqdm(desc=self._name, total=self._total, unit=" commits", file=sys.stderr, dynamic_ncols=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def indexed(self) -> None:
+        """One more commit is indexed."""
+        self.tally.indexed += 1
+        self._advance()
+
+    def rejected(self) -> None:
+        """One more commit is rejected for good."""
+        self.tally.rejected += 1
+        self._advance()
+        self._show_counts()
+
+    def retried(self, count: int) -> None:
+        """So many documents are about to be sent again."""
+        self.tally.retried += count
+        self._show_counts()
+
+    def _advance(self) -> None:
+        if self._bar is not None:
+            self._bar.update()
+        elif time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + LINE_EVERY
+            done = self.tally.indexed + self.tally.rejected
+            _log.info(
+                "%s: %s of %s commits, %s rejected, %s retried",
+                self._name, f"{done:,}", "?" if self._total is None else f"{self._total:,}",
+                f"{self.tally.rejected:,}", f"{self.tally.retried:,}",
+            )  # fmt: skip
+
+    def _show_counts(self) -> None:
+        if self._bar is not None:
+            self._bar.set_postfix(rejected=self.tally.rejected, retried=self.tally.retried)

@@ -1,0 +1,164 @@
+"""The settings: one typed object in which each value has its flag, its environment variable, its unit and its default.
+
+Flags win over the environment, the environment over the defaults. What says where Elasticsearch is and how to be let in
+comes from the environment alone, because everybody on the machine can read a command's arguments.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from ingest.errors import UsageError
+
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_BYTES = {"b": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
+# https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-indices-create
+_BAD_IN_AN_INDEX_NAME = re.compile(r'[\\/*?"<>| ,#:A-Z]|^[-_+]|^\.\.?$')
+
+
+def duration(text: str) -> float:
+    """Seconds, from Elasticsearch's time units: ``500ms``, ``30s``, ``5m``, ``1h``, ``2d``."""
+    return _with_unit(text, _SECONDS, "a duration, such as 30s, 5m or 1h")
+
+
+def size(text: str) -> int:
+    """Bytes, from Elasticsearch's byte units: ``512kb``, ``10mb``, ``1gb``, or a plain number."""
+    return int(_with_unit(text if text.strip()[-1:].isalpha() else f"{text}b", _BYTES, "a size, such as 512kb or 10mb"))
+
+
+def _with_unit(text: str, units: dict[str, Any], what: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip().lower())
+    if match is None or match[2] not in units or not float(match[1]):
+        raise ValueError(f"{text!r} is not {what}")
+    return float(match[1]) * float(units[match[2]])
+
+
+def at_least_one(text: str) -> int:
+    """A whole number from 1."""
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise ValueError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def index_name(text: str) -> str:
+    """A name that Elasticsearch takes for an index, with room for the version that follows it."""
+    if not text or _BAD_IN_AN_INDEX_NAME.search(text) or len(text.encode()) > 230:
+        raise ValueError(f'{text!r} is not an index name: lower case, none of \\ / * ? " < > | , # : nor spaces')
+    return text
+
+
+def urls(text: str) -> tuple[str, ...]:
+    """One or more URLs, comma-separated."""
+    found = tuple(url.strip() for url in text.split(",") if url.strip())
+    for url in found:
+        if not re.match(r"https?://[^/]", url):
+            raise ValueError("one of its URLs does not begin with http:// or https://")
+    return found
+
+
+def _default_home() -> Path:
+    # The server that we start as root runs as another user, who cannot reach root's home folder.
+    return Path("/var/lib/ingest") if os.geteuid() == 0 else platformdirs.user_data_path("ingest")
+
+
+def _setting(
+    variable: str,
+    meaning: str,
+    parse: Callable[[str], Any] = str,
+    *,
+    default: Any = None,
+    factory: Callable[[], Any] | None = None,
+    shown: str | None = None,
+    flag: str | None = None,
+    many: bool = False,
+    secret: bool = False,
+) -> Any:
+    metadata = {"variable": variable, "meaning": meaning, "parse": parse, "shown": shown, "flag": flag, "many": many}
+    if factory is not None:
+        return field(default_factory=factory, metadata=metadata)
+    return field(default=default, metadata=metadata, repr=not secret)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a command can be told. The metadata of a field names its variable, its flag and what it means."""
+
+    es_url: tuple[str, ...] = _setting(
+        "ES_URL", "Elasticsearch, one or more URLs, comma-separated", urls, default=(), shown="the embedded node",
+        secret=True,
+    )  # fmt: skip
+    es_api_key: str | None = _setting("ES_API_KEY", "API key, in its encoded form", secret=True)
+    es_username: str | None = _setting("ES_USERNAME", "user of basic authentication", secret=True)
+    es_password: str | None = _setting("ES_PASSWORD", "password of basic authentication", secret=True)
+    es_ca_certs: Path | None = _setting("ES_CA_CERTS", "file with the certificates to trust", Path, shown="certifi's")
+    home: Path = _setting(
+        "INGEST_HOME", "folder for mirrors, rejects, the embedded node and its data", Path, factory=_default_home,
+        shown="/var/lib/ingest as root, else the platform's user data folder",
+    )  # fmt: skip
+    index: str = _setting("INGEST_INDEX", "alias to write and read", index_name, default="commits", flag="--index")
+    chunk_size: int = _setting(
+        "INGEST_CHUNK_SIZE", "documents in one bulk request, at most", at_least_one, default=1000, flag="--chunk-size"
+    )
+    chunk_bytes: int = _setting(
+        "INGEST_CHUNK_BYTES", "bytes in one bulk request, at most", size, default=10 << 20, shown="10mb",
+        flag="--chunk-bytes",
+    )  # fmt: skip
+    retry_for: float = _setting(
+        "INGEST_RETRY_FOR", "how long to try again without any progress", duration, default=300.0, shown="5m",
+        flag="--retry-for",
+    )  # fmt: skip
+    branches: tuple[str, ...] = _setting(
+        "INGEST_BRANCH", "branch to read; again for more", default=(), shown="every branch and tag", flag="--branch",
+        many=True,
+    )  # fmt: skip
+    gitpath: Path | None = _setting(
+        "INGEST_GITPATH", "where the mirror lies, or a saved git log to read instead", Path,
+        shown="below INGEST_HOME", flag="--gitpath",
+    )  # fmt: skip
+    project: str | None = _setting("INGEST_PROJECT", "label for the documents", shown="none", flag="--project")
+    heap: str = _setting("INGEST_HEAP", "heap of the embedded node", default="1g", flag="--heap")
+
+    @classmethod
+    def gather(cls, given: dict[str, Any]) -> "Settings":
+        """Join the given flags, by field name, with the environment and the defaults.
+
+        :raises UsageError: a variable's value makes no sense, or two settings contradict each other
+        """
+        values = {name: value for name, value in given.items() if value is not None and value != ()}
+        for each in fields(cls):
+            text = os.environ.get(each.metadata["variable"], "")
+            if each.name not in values and text:
+                values[each.name] = _from_environment(each.metadata, text)
+        settings = cls(**values)
+        settings._check()
+        return settings
+
+    def _check(self) -> None:
+        if (self.es_username is None) != (self.es_password is None):
+            raise UsageError("Only one of ES_USERNAME and ES_PASSWORD is set", "set both, or neither")
+        if self.es_api_key and self.es_username:
+            raise UsageError("Both ES_API_KEY and ES_USERNAME are set", "set one kind of credentials")
+        if self.es_ca_certs is not None and not self.es_ca_certs.is_file():
+            raise UsageError(f"ES_CA_CERTS names {self.es_ca_certs}, which is not a file", "name the CA's PEM file")
+        if not self.home.is_absolute():
+            # A relative home would be another one for each folder that cron or a user starts from.
+            raise UsageError(f"INGEST_HOME is {self.home}, which is not absolute", "give an absolute path")
+
+
+def _from_environment(metadata: Any, text: str) -> Any:
+    try:
+        parsed = [metadata["parse"](part) for part in (text.split() if metadata["many"] else [text])]
+    except ValueError as error:
+        raise UsageError(f"{metadata['variable']}: {error}", "correct that variable") from None
+    return tuple(parsed) if metadata["many"] else parsed[0]
+
+
+def default_shown(name: str) -> str:
+    """A setting's default as the help shows it."""
+    setting = next(each for each in fields(Settings) if each.name == name)
+    return str(setting.metadata["shown"] or (setting.default if setting.default is not MISSING else ""))

@@ -1,0 +1,77 @@
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ingest.cli import cli
+from ingest.errors import UsageError
+from ingest.settings import Settings, duration, size
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for each in fields(Settings):
+        monkeypatch.delenv(each.metadata["variable"], raising=False)
+
+
+def test_flags_win_over_the_environment_and_the_environment_over_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.gather({}).chunk_size == 1000
+    monkeypatch.setenv("INGEST_CHUNK_SIZE", "20")
+    assert Settings.gather({}).chunk_size == 20
+    assert Settings.gather({"chunk_size": 30}).chunk_size == 30
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ES_URL", "")
+    monkeypatch.setenv("INGEST_INDEX", "")
+    assert (Settings.gather({}).es_url, Settings.gather({}).index) == ((), "commits")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("500ms", 0.5), ("30s", 30), ("5m", 300), ("1h", 3600), ("2d", 172800), ("1.5 h", 5400)]
+)
+def test_durations_have_elasticsearchs_units(text: str, seconds: float) -> None:
+    assert duration(text) == seconds
+
+
+@pytest.mark.parametrize(("text", "count"), [("10", 10), ("1kb", 1024), ("10MB", 10 << 20), ("1gb", 1 << 30)])
+def test_sizes_have_elasticsearchs_units(text: str, count: int) -> None:
+    assert size(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "s", "0s", "-1s", "5 parsecs", "1e3s"])
+def test_other_durations_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a duration"):
+        duration(text)
+
+
+def test_urls_are_split_at_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ES_URL", "http://a:9200, https://b:9200/path")
+    assert Settings.gather({}).es_url == ("http://a:9200", "https://b:9200/path")
+
+
+def test_two_kinds_of_credentials_contradict_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ES_API_KEY", "ES_USERNAME", "ES_PASSWORD"):
+        monkeypatch.setenv(name, "hunter2")
+    with pytest.raises(UsageError, match="Both ES_API_KEY and ES_USERNAME"):
+        Settings.gather({})
+
+
+def test_settings_shown_in_a_debugger_or_a_log_hold_no_secret() -> None:
+    settings = Settings(es_url=("http://u:hunter2@h",), es_api_key="hunter2", es_password="hunter2")
+    assert "hunter2" not in repr(settings)
+
+
+def test_each_flag_and_variable_is_documented() -> None:
+    document = (Path(__file__).parents[1] / "docs" / "settings.md").read_text()
+    for each in fields(Settings):
+        row = next(line for line in document.splitlines() if f"`{each.metadata['variable']}`" in line)
+        assert each.metadata["meaning"].lower() in row.lower()
+        assert each.metadata["flag"] is None or f"`{each.metadata['flag']}`" in row
+
+
+def test_the_help_of_a_command_names_flag_variable_and_default() -> None:
+    text = CliRunner().invoke(cli, ["load", "--help"], terminal_width=200).output
+    for words in ("--chunk-size", "INGEST_CHUNK_SIZE", "default: 1000", "--retry-for", "default: 5m"):
+        assert words in text
