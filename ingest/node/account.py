@@ -2,7 +2,9 @@
 
 import os
 import pwd
+import shutil
 import stat
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,13 +41,49 @@ def check_reachable(folder: Path, account: Account) -> None:
 
     :raises ElasticsearchRefusedError: one is closed to it
     """
-    for parent in reversed(folder.parents):
-        if not _may_pass(parent, account):
-            raise ElasticsearchRefusedError(
-                f"{parent} is closed to other users, and as root Elasticsearch runs as the user "
-                f"{UNPRIVILEGED_USER}, who must reach {folder}",
-                "set INGEST_HOME to a folder that every user can reach, such as one under /var/lib or /srv",
-            )
+    closed = closed_parent(folder, account)
+    if closed is not None:
+        raise ElasticsearchRefusedError(
+            f"{closed} is closed to other users, and as root Elasticsearch runs as the user "
+            f"{UNPRIVILEGED_USER}, who must reach {folder}",
+            "set INGEST_HOME to a folder that every user can reach, such as one under /var/lib or /srv",
+        )
+
+
+def closed_parent(folder: Path, account: Account) -> Path | None:
+    """Return the outermost folder above ``folder`` that ``account`` cannot pass through."""
+    return next((parent for parent in reversed(folder.parents) if not _may_pass(parent, account)), None)
+
+
+_PASSAGE = """
+set -e; umask 022
+mount -t tmpfs -o mode=755 tmpfs /mnt
+mkdir -p "/mnt/$2"
+mount --bind "$1/$2" "/mnt/$2"
+mount --rbind /mnt "$1"
+uid=$3 gid=$4; shift 4
+exec setpriv --reuid="$uid" --regid="$gid" --clear-groups -- "$@"
+"""
+
+
+def passage(folder: Path, account: Account) -> list[str]:
+    """Return the words that, put before root's command, run it as ``account`` where it reaches ``folder``.
+
+    A closed folder above it, such as root's own, is left as it is: in the command's own view of the file system, an
+    empty one stands in its place, which holds nothing but ``folder``, under its own name. None are needed where no
+    folder is closed.
+
+    :raises ElasticsearchRefusedError: a folder is closed, and this machine gives no process a view of its own
+    """
+    closed = closed_parent(folder, account)
+    if closed is None:
+        return []
+    tools = all(shutil.which(tool) for tool in ("unshare", "mount", "setpriv"))
+    if not tools or subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode != 0:
+        check_reachable(folder, account)
+    inner = str(folder.relative_to(closed))
+    numbers = str(account.uid), str(account.gid)
+    return ["unshare", "--mount", "sh", "-c", _PASSAGE, "sh", str(closed), inner, *numbers]
 
 
 def _may_pass(folder: Path, account: Account) -> bool:

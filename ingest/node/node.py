@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from ingest.errors import ElasticsearchRefusedError, ElasticsearchUnavailableError
 from ingest.node import configuration, processes
-from ingest.node.account import Account, check_reachable, let_through, private_folder, server_account
+from ingest.node.account import Account, check_reachable, let_through, passage, private_folder, server_account
 from ingest.node.distribution import DEFAULT_VERSION, Distribution, install
 from ingest.node.probe import ask
 from ingest.node.reason import reason
@@ -179,7 +179,7 @@ class Node:
         if account is not None:
             let_through(self.home, account)
             let_through(self.folder, account)
-            check_reachable(self.folder, account)
+            passage(self.folder, account)  # refuses early what it cannot give
 
     def _launch(self, account: Account | None) -> subprocess.Popen[bytes]:
         """Start the distribution's launcher, which starts the server and ends when that is up."""
@@ -187,7 +187,8 @@ class Node:
             _check_free(self._port)
         cache = self._cache or self.folder
         programs = install(cache.resolve(), self._version, self._say)
-        if account is not None:
+        through = passage(self.folder, account) if account else []
+        if account and self.folder not in programs.server.parents:
             check_reachable(programs.server, account)
         self._configure(programs.server, account)
         self._say(f"Starting Elasticsearch {self._version}")
@@ -195,6 +196,7 @@ class Node:
         with (self.folder / "start.log").open("wb") as output:
             return subprocess.Popen(
                 [
+                    *through,
                     programs.server / "bin" / "elasticsearch",
                     "--daemonize",
                     processes.launcher_mark(self.logs),
@@ -204,9 +206,10 @@ class Node:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C and the end of a terminal are not meant for it
                 env=self._environment(programs),
-                user=account.uid if account else None,
-                group=account.gid if account else None,
-                extra_groups=[] if account else None,
+                cwd="/",
+                user=account.uid if account and not through else None,
+                group=account.gid if account and not through else None,
+                extra_groups=[] if account and not through else None,
             )
 
     def _configure(self, server: Path, account: Account | None) -> None:
@@ -245,7 +248,6 @@ class Node:
         while running:
             info = self._ready()
             if info:
-                self._say(f"Elasticsearch {info.version} answers at {info.url}")
                 return info
             if time.monotonic() > deadline:
                 raise self._too_slow()

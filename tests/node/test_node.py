@@ -18,6 +18,7 @@ import pytest
 
 from ingest.errors import ElasticsearchRefusedError, ElasticsearchUnavailableError
 from ingest.node import Node, NodeInfo, processes
+from ingest.node.account import server_account
 from ingest.node.distribution import install
 from tests.node.conftest import JVM_OPTIONS, small_node, wait_for
 from tests.node_cache import node_cache
@@ -173,10 +174,24 @@ def test_a_port_that_is_taken_is_refused_before_anything_is_started(home: Path) 
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root's server runs as another user")
-def test_a_home_under_a_folder_closed_to_the_servers_user_is_refused(home: Path) -> None:
+def test_a_home_under_a_folder_closed_to_the_servers_user_works_and_leaves_that_closed(home: Path) -> None:
+    node = small_node(home / "below")
+    info = node.start()
+    account = server_account()
+    assert account is not None
+    assert psutil.Process(info.pid).uids().real == account.uid
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    assert request(info, "GET", "/_cluster/health")["status"] in ("green", "yellow")
+    assert node.stop()
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root's server runs as another user")
+def test_a_home_under_a_closed_folder_is_refused_where_no_process_may_have_a_view_of_its_own(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ElasticsearchRefusedError, match=f"^{home} is closed to other users"):
         small_node(home / "below").start()
-    assert stat.S_IMODE(home.stat().st_mode) == 0o700
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root can become another user")
