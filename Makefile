@@ -34,7 +34,7 @@ format: $(VENV)/ready-dev ## rewrite the code in the project's format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 COMPILE = CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
-	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -c constraints.txt
 requirements: $(VENV)/ready-dev ## pin again what pyproject.toml declares, to the newest versions
 	@$(COMPILE) --upgrade --build-deps-for editable -o requirements.txt pyproject.toml
 	@$(COMPILE) --upgrade --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml

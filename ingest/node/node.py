@@ -113,9 +113,11 @@ class Node:
                     return self._wait_until_ready()
                 launcher = self._launch(account)
                 try:
-                    return self._wait_until_ready()
+                    info = self._wait_until_ready()
                 finally:
                     _collect(launcher)
+                self._say(f"Elasticsearch {info.version} answers at {info.url}")
+                return info
 
     def stop(self) -> bool:
         """End the node, by force after 30 seconds; its data stay. Return whether one was running.
