@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-SOME_REJECTED = 3
+SOME_LACKING = 3
 
 
 class _StoppedError(BaseException):
@@ -95,7 +95,7 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("repositories", metavar="REPO...", nargs=-1, envvar="INGEST_REPO")
-@_takes("index", "chunk_size", "chunk_bytes", "retry_for", "branches", "gitpath", "project", "heap")
+@_takes("index", "chunk_size", "chunk_bytes", "retry_for", "branches", "gitpath", "workers", "project", "heap")
 @click.pass_obj
 def load(flags: dict[str, Any], repositories: tuple[str, ...]) -> int:
     """Bring the index up to date with repositories: URLs or paths."""
@@ -190,9 +190,12 @@ def _send(settings: Settings, work: Work) -> int:
             tally, code = work(target, refused)
         finally:
             if refused.path is not None:
-                _log.warning("Rejected documents are in %s; once mended: ingest replay %s", refused.path, refused.path)
+                _log.warning(
+                    "What is not indexed, or not whole, is listed in %s; to send its documents again: ingest replay %s",
+                    refused.path, refused.path,
+                )  # fmt: skip
     _say_done(settings, target, tally, time.monotonic() - started)
-    return code or (SOME_REJECTED if tally.rejected else 0)
+    return code or (SOME_LACKING if tally.lacking else 0)
 
 
 def _load_each(
@@ -223,8 +226,13 @@ def _say_done(settings: Settings, target: Target, tally: Tally, seconds: float) 
     if settings.es_ca_certs:
         let_in += '--cacert "$ES_CA_CERTS" '
     address = f"{first}/{settings.index}"
+    lacking = "".join(
+        f", {count:,} {what}"
+        for count, what in ((tally.incomplete, "of them incomplete"), (tally.unreadable, "unreadable"))
+        if count
+    )
     click.echo(
-        f"{tally.indexed:,} commits indexed, {tally.rejected:,} rejected in {seconds:.1f} s; "
+        f"{tally.indexed:,} commits indexed{lacking}, {tally.rejected:,} rejected in {seconds:.1f} s; "
         f"{settings.index} at {where} now holds {total:,}. Look at it:\n"
         f"  curl {let_in}'{address}/_count?pretty'\n"
         f"  curl {let_in}'{address}?pretty'\n"

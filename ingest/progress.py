@@ -17,16 +17,29 @@ LINE_EVERY = 30.0
 
 @dataclass
 class Tally:
-    """What became of the commits so far."""
+    """What became of the commits so far.
+
+    :ivar indexed: documents that Elasticsearch has, incomplete ones among them
+    :ivar incomplete: commits indexed without a part that git could not read
+    :ivar unreadable: commits that git could not read at all
+    :ivar rejected: documents that Elasticsearch rejected for good
+    :ivar retried: documents that were sent again, counted each time
+    """
 
     indexed: int = 0
+    incomplete: int = 0
+    unreadable: int = 0
     rejected: int = 0
     retried: int = 0
 
+    @property
+    def lacking(self) -> int:
+        """Commits that are not in the index, or not whole."""
+        return self.incomplete + self.unreadable + self.rejected
+
     def __iadd__(self, other: "Tally") -> Self:
-        self.indexed += other.indexed
-        self.rejected += other.rejected
-        self.retried += other.retried
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
         return self
 
 
@@ -66,6 +79,17 @@ class Progress:
         self._advance()
         self._show_counts()
 
+    def incomplete(self) -> None:
+        """One of the indexed commits lacks a part."""
+        self.tally.incomplete += 1
+        self._show_counts()
+
+    def unreadable(self) -> None:
+        """One more commit cannot be read."""
+        self.tally.unreadable += 1
+        self._advance()
+        self._show_counts()
+
     def retried(self, count: int) -> None:
         """So many documents are about to be sent again."""
         self.tally.retried += count
@@ -76,7 +100,7 @@ class Progress:
             self._bar.update()
         elif time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + LINE_EVERY
-            done = self.tally.indexed + self.tally.rejected
+            done = self.tally.indexed + self.tally.rejected + self.tally.unreadable
             _log.info(
                 "%s: %s of %s commits, %s rejected, %s retried",
                 self._name, f"{done:,}", "?" if self._total is None else f"{self._total:,}",
@@ -85,4 +109,5 @@ class Progress:
 
     def _show_counts(self) -> None:
         if self._bar is not None:
-            self._bar.set_postfix(rejected=self.tally.rejected, retried=self.tally.retried)
+            counts = {name: value for name, value in vars(self.tally).items() if value and name != "indexed"}
+            self._bar.set_postfix(counts)

@@ -66,6 +66,10 @@ def _default_home() -> Path:
     return Path("/var/lib/ingest") if os.geteuid() == 0 else platformdirs.user_data_path("ingest")
 
 
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _setting(
     variable: str,
     meaning: str,
@@ -119,6 +123,10 @@ class Settings:
     gitpath: Path | None = _setting(
         "INGEST_GITPATH", "where the mirror lies, or a saved git log to read instead", Path,
         shown="below INGEST_HOME", flag="--gitpath",
+    )  # fmt: skip
+    workers: int = _setting(
+        "INGEST_WORKERS", "processes that read history", at_least_one, factory=_cores,
+        shown="the cores this process may use", flag="--workers",
     )  # fmt: skip
     project: str | None = _setting("INGEST_PROJECT", "label for the documents", shown="none", flag="--project")
     heap: str = _setting("INGEST_HEAP", "heap of the embedded node", default="1g", flag="--heap")

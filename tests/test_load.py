@@ -246,13 +246,16 @@ def test_signatures_and_dates_at_which_perceval_stops_are_indexed(
     repository = Repository(tmp_path / "repository")
     repository.commit("One")
     tree = repository.git("rev-parse", "HEAD^{tree}")
-    for signature in ("A B", "Only Name 20 +0000", "A <a@b> 99999999999999 +0000"):
+    for signature in ("A B", "Only Name 20 +0000", "A <a@b> 99999999999999 +0000", "A <a@b> 2 -1200"):
         repository.raw_commit(
             f"tree {tree}\nparent {repository.head()}\nauthor {signature}\ncommitter {signature}\n\nx\n".encode()
         )
     done = ingest("load", repository.path)
     assert done.returncode == 0, done.stderr
     assert hashes(client, alias) == sorted(repository.hashes())
+    (early,) = client.search(index=alias, query={"term": {"author_utc_offset": -720}})["hits"]["hits"]
+    assert early["_source"]["author_date"] == "1969-12-31T12:00:02-12:00"
+    assert "incomplete" not in early["_source"]
 
 
 def test_a_first_load_runs_without_refresh_and_replicas_and_restores_what_was_before(

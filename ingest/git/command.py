@@ -1,14 +1,16 @@
 """Running git: never prompting, never reading a configuration it need not, its failures put into our words."""
 
+import io
 import os
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeAlias, cast
 
 from ingest.errors import (
     IngestError,
@@ -19,6 +21,16 @@ from ingest.git.remote import SCHEMES, Remote
 
 STALLED_AFTER = 60
 """Seconds without a byte after which a remote is given up."""
+
+Lines: TypeAlias = Generator[str, None, None]
+
+# glibc gives memory back to the system, and takes it again, for nearly every file that git compares: a fifth of git's
+# time went into page faults. Other systems ignore these.
+_MALLOC = {
+    "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+    "MALLOC_TOP_PAD_": str(4 << 20),
+}
 
 _TAIL = 8192
 _UNPRINTABLE = re.compile(rb"[^\x20-\x7e\r\n\t\x80-\xff]")
@@ -50,16 +62,24 @@ _FAILURES: tuple[tuple[str, type[IngestError], str], ...] = (
 
 
 def reading_environment() -> dict[str, str]:
-    """The environment for git commands that only read a mirror: no user's or system's configuration changes them."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    """The environment in which git's output depends on the mirror alone, and nothing is ever fetched.
+
+    No configuration or attributes of the user or the system. Older git does not know ``GIT_NO_LAZY_FETCH`` (2.45, and
+    security releases since 2.39.4): for it, no protocol is allowed; nor ``GIT_CONFIG_GLOBAL`` (2.32): for it, there is
+    no ``HOME``.
+    """
+    kept = {name: os.environ[name] for name in ("PATH", "GIT_EXEC_PATH", "LD_LIBRARY_PATH") if name in os.environ}
     return kept | {
+        "LANG": "C",
         "LC_ALL": "C",
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_ATTR_NOSYSTEM": "1",
         "GIT_NO_LAZY_FETCH": "1",
+        "GIT_ALLOW_PROTOCOL": "none",
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_TERMINAL_PROMPT": "0",
-    }
+    } | _MALLOC  # fmt: skip
 
 
 def remote_environment(remote: Remote) -> dict[str, str]:
@@ -104,55 +124,77 @@ def _ssh_command() -> str:
     return configured or shlex.quote(os.environ.get("GIT_SSH", "ssh"))
 
 
-def output(arguments: Sequence[str], *, mirror: Path) -> str:
-    """Run a short git command in a mirror and give what it prints, without the last line break.
+class GitFailedError(Exception):
+    """Git ended with an error, or by a signal, before it had written everything.
 
-    :raises RepositoryRefusedError: git failed; the message ends with its own words
+    :param status: git's exit status, or the negative number of the signal that ended it
+    :param reason: git's last words, without "fatal:"
     """
-    done = subprocess.run(
-        ["git", f"--git-dir={mirror}", *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        env=reading_environment(),
-        check=False,
-    )
-    if done.returncode != 0:
-        raise damaged(mirror, done.stderr)
-    return done.stdout.decode("utf-8", "surrogateescape").rstrip("\n")
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(status, reason)
+        self.status = status
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
-@contextmanager
-def lines(arguments: Sequence[str], *, mirror: Path) -> Iterator[Iterator[bytes]]:
-    """Run a git command in a mirror and give its output line by line; leaving the block early ends the command.
+def run(mirror: Path, arguments: Sequence[str], given: Iterable[str] = ()) -> Lines:
+    """The lines that a git command writes, with ``given``, one in a line, as its standard input.
 
-    :raises RepositoryRefusedError: git failed, after the lines before that point were given
+    The command must read all of that before it writes. Git is gone when the generator is closed.
+
+    :raises GitFailedError: after the last line, when git did not end well
+    :raises RepositoryRefusedError: when git cannot be started there
     """
-    process = subprocess.Popen(
-        ["git", f"--git-dir={mirror}", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=reading_environment(),
-    )
-    assert process.stdout is not None  # noqa: S101 - for the type checker
-    assert process.stderr is not None  # noqa: S101
-    with process:
+    with tempfile.TemporaryFile() as complaints, _start(mirror, arguments, complaints) as git:
+        stdin, stdout = cast(IO[bytes], git.stdin), cast(IO[bytes], git.stdout)
         try:
-            yield (line.rstrip(b"\n") for line in process.stdout)
-            # What git complains about fits into a pipe; it is read when the output has ended.
-            complaint = process.stderr.read()
-            if process.wait() != 0:
-                raise damaged(mirror, complaint)
+            with suppress(BrokenPipeError), stdin:
+                stdin.write("".join(f"{line}\n" for line in given).encode())
+            with io.TextIOWrapper(stdout, "utf-8", "surrogateescape", newline="\n") as lines:
+                yield from lines
+            status = git.wait()
         finally:
-            process.kill()
+            git.kill()
+        if status:
+            complaints.seek(0)
+            said = _last_words(_printable_lines(complaints.read()))
+            raise GitFailedError(status, f"git ended by signal {-status}" if status < 0 else said)
 
 
-def damaged(mirror: Path, complaint: bytes) -> RepositoryRefusedError:
-    """The error for a git command that failed on a mirror."""
-    return RepositoryRefusedError(
-        f"git cannot read the mirror {mirror} ({_last_words(_printable_lines(complaint))})",
-        "remove that folder, and the next run clones the repository again",
-    )
+def _start(mirror: Path, arguments: Sequence[str], complaints: IO[bytes]) -> subprocess.Popen[bytes]:
+    # In the mirror, as Perceval does it: git then knows it for bare, and finds no other repository above it.
+    surroundings = reading_environment() | {"GIT_CEILING_DIRECTORIES": str(mirror.absolute().parent)}
+    try:
+        return subprocess.Popen(
+            ["git", "--no-pager", *arguments],
+            cwd=mirror,
+            env=surroundings,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+        )
+    except OSError as error:
+        raise RepositoryRefusedError(
+            f"git cannot be started in {mirror} ({error.strerror})", "check that git and that folder are there"
+        ) from error
+
+
+def lines(mirror: Path, arguments: Sequence[str]) -> Iterator[str]:
+    """The lines that a git command writes in a mirror, without their ends.
+
+    :raises RepositoryRefusedError: after the last line, when git did not end well
+    """
+    try:
+        for line in run(mirror, arguments):
+            yield line.rstrip("\n")
+    except GitFailedError as error:
+        raise RepositoryRefusedError(
+            f"git cannot read the mirror {mirror} ({error})",
+            "remove that folder, and the next run clones the repository again",
+        ) from None
 
 
 def talk(arguments: Sequence[str], *, remote: Remote, show: bool) -> None:

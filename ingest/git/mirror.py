@@ -92,12 +92,12 @@ def _clone(mirror: Path, remote: Remote, progress: str, *, show: bool) -> None:
 
 
 def _check_is_mirror_of(mirror: Path, remote: Remote) -> None:
-    if command.output(["rev-parse", "--is-bare-repository"], mirror=mirror) != "true":
+    if not mirror.is_dir() or "true" not in command.lines(mirror, ["rev-parse", "--is-bare-repository"]):
         raise UsageError(
             f"{mirror} is not a bare repository, and fetching would move its branches",
             "let --gitpath name a folder that does not exist yet, or a bare clone",
         )
-    cloned_from = command.output(["config", "--default", "", "remote.origin.url"], mirror=mirror)
+    cloned_from = next(command.lines(mirror, ["config", "--default", "", "remote.origin.url"]), "")
     if not cloned_from or Remote.parse(cloned_from).origin != remote.origin:
         raise UsageError(
             f"{mirror} is not a mirror of {remote.origin}", "let --gitpath name that repository's own mirror"

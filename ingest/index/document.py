@@ -126,15 +126,17 @@ class Action(NamedTuple):
 
     :ivar id: ``_id``, Perceval's ``uuid``
     :ivar source: the document as JSON
+    :ivar problem: why a part of the commit is missing
     """
 
     id: str
     source: bytes
+    problem: str | None = None
 
 
-def action(item: Mapping[str, Any], project: str | None = None, problem: str | None = None) -> Action:
+def action(item: Mapping[str, Any], problem: str | None = None, project: str | None = None) -> Action:
     """Turn Perceval's item into what is sent."""
-    return Action(item["uuid"], to_json(document(item, project, problem)))
+    return Action(item["uuid"], to_json(document(item, problem, project)), problem)
 
 
 def to_json(document: Mapping[str, Any]) -> bytes:
@@ -181,12 +183,12 @@ _DATES = {("author_date", "author_utc_offset"): "AuthorDate", ("commit_date", "c
 _TYPED = {"commit", "parents", "refs", "message", "files", *_SIGNATURES.values(), *_DATES.values(), *_TRAILERS}
 
 
-def document(item: Mapping[str, Any], project: str | None = None, problem: str | None = None) -> dict[str, Any]:
+def document(item: Mapping[str, Any], problem: str | None = None, project: str | None = None) -> dict[str, Any]:
     """The document of an item that Perceval's ``Git`` backend gave.
 
     :param item: the item, its text decoded with ``surrogateescape``
-    :param project: optional label
     :param problem: why a part of the commit is missing
+    :param project: optional label
     """
     data = item["data"]
     raw = {name: value for name, value in data.items() if name not in _TYPED}

@@ -1,10 +1,10 @@
-"""What Elasticsearch rejected for good, whole and with its reason, in a file that can be sent again."""
+"""What is missing from the index, and why: what Elasticsearch rejected for good, whole; what git could not read."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import orjson
 
@@ -14,11 +14,12 @@ from ingest.index.document import Action
 
 
 class Rejects:
-    """A JSON-lines file in `folder`, made when the first document is rejected, readable by its owner only.
+    """A JSON-lines file in `folder`, made when there is something to list, readable by its owner only.
 
-    Each line is an object: ``index`` (the alias), ``_id``, ``status``, ``reason``, ``document``.
+    Each line is an object. A rejected document: ``index`` (the alias), ``_id``, ``status``, ``reason``, ``document``.
+    A commit that git could not read, or not whole: ``index``, ``origin``, ``hash``, ``reason``.
 
-    :ivar path: the file; None while nothing was rejected
+    :ivar path: the file; None while there is nothing to list
     """
 
     def __init__(self, folder: Path, alias: str) -> None:
@@ -37,17 +38,36 @@ class Rejects:
             self._file.close()
 
     def add(self, outcome: Outcome) -> None:
-        """Write one rejected document.
+        """List a rejected document, whole.
 
         :raises RepositoryRefusedError: the file cannot be written
         """
-        line = {
-            "index": self._alias,
-            "_id": outcome.action.id,
-            "status": outcome.status,
-            "reason": outcome.reason,
-            "document": orjson.Fragment(outcome.action.source),
-        }
+        self._write(
+            {
+                "index": self._alias,
+                "_id": outcome.action.id,
+                "status": outcome.status,
+                "reason": outcome.reason,
+                "document": orjson.Fragment(outcome.action.source),
+            }
+        )
+
+    def add_unreadable(self, origin: str, commit: str, reason: str) -> None:
+        """List a commit that git could not read, by its hash.
+
+        :raises RepositoryRefusedError: the file cannot be written
+        """
+        self._write({"index": self._alias, "origin": origin, "hash": commit, "reason": reason})
+
+    def add_incomplete(self, action: Action) -> None:
+        """List a commit that is indexed without a part that git could not read.
+
+        :raises RepositoryRefusedError: the file cannot be written
+        """
+        document = orjson.loads(action.source)
+        self.add_unreadable(document["origin"], document["hash"], document["incomplete"])
+
+    def _write(self, line: dict[str, Any]) -> None:
         try:
             if self._file is None:
                 self._file = self._open()
@@ -55,7 +75,7 @@ class Rejects:
             self._file.flush()
         except OSError as error:
             raise RepositoryRefusedError(
-                f"A rejected document cannot be kept in {self._folder} ({error.strerror or error})",
+                f"What could not be indexed cannot be listed in {self._folder} ({error.strerror or error})",
                 "make room there, or set INGEST_HOME to another disk",
             ) from None
 
@@ -68,7 +88,7 @@ class Rejects:
 
 
 def read(path: Path) -> Iterator[tuple[str, Action]]:
-    """Give the alias and the action of each line of a file of rejects.
+    """Give the alias and the action of each rejected document in a file of rejects; other lines are passed over.
 
     :raises UsageError: the file cannot be read, or is none
     """
@@ -77,7 +97,10 @@ def read(path: Path) -> Iterator[tuple[str, Action]]:
         with path.open("rb") as lines:
             for line in lines:
                 reject = orjson.loads(line)
-                yield reject["index"], Action(reject["_id"], orjson.dumps(reject["document"]))
+                if "document" in reject:
+                    yield reject["index"], Action(reject["_id"], orjson.dumps(reject["document"]))
+                elif "hash" not in reject:
+                    raise KeyError
                 number += 1
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror})", "name a file of rejects") from None

@@ -217,17 +217,18 @@ def test_a_server_that_is_killed_and_comes_back_loses_nothing(
     doomed: Node, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     info = doomed.start()
-    repository = linear(tmp_path / "repository", 3000)
+    repository = linear(tmp_path / "repository", 1000)
     with loading(repository, environment, info, "2m") as process:
         kill(info)
         assert doomed.start().url == info.url
         said, complaint = process.communicate(timeout=120)
     assert process.returncode == 0, complaint
-    assert said.startswith("3,000 commits indexed, 0 rejected")
+    assert said.startswith("1,000 commits indexed, 0 rejected")
     with connection.connect((info.url,)) as client:
-        assert client.count(index=environment["INGEST_INDEX"])["count"] == 3000
+        assert client.count(index=environment["INGEST_INDEX"])["count"] == 1000
 
 
+@pytest.mark.slow
 def test_a_server_that_stays_away_ends_the_run_with_exit_5(
     doomed: Node, tmp_path: Path, environment: dict[str, str]
 ) -> None:

@@ -164,6 +164,6 @@ def test_files_come_back(entries: list[tuple[str, str | None, str | None]], quot
 
 
 def test_the_fields_of_documents_are_those_of_the_mapping() -> None:
-    fields = document(made(files=[{"file": "x", "added": "1", "removed": "0"}]), "p", "i")
+    fields = document(made(files=[{"file": "x", "added": "1", "removed": "0"}]), "i", "p")
     assert fields.keys() <= mapping()["properties"].keys()
     assert Commit._index.resolve_field("author.name.text") is not None

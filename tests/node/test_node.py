@@ -136,6 +136,7 @@ def test_a_server_whose_start_was_cut_off_can_be_stopped(home: Path, how: signal
     assert processes.find(node.logs) == []
 
 
+@pytest.mark.slow
 def test_a_start_that_was_killed_is_carried_on_by_the_next(home: Path) -> None:
     node = small_node(home)
     child = start_in_child(home)
@@ -173,6 +174,7 @@ def test_a_port_that_is_taken_is_refused_before_anything_is_started(home: Path) 
             Node(home, port=port, cache=node_cache()).start()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not AS_ROOT, reason="only root's server runs as another user")
 def test_a_home_under_a_folder_closed_to_the_servers_user_works_and_leaves_that_closed(home: Path) -> None:
     node = small_node(home / "below")

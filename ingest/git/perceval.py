@@ -1,0 +1,114 @@
+"""Perceval's commits: its own parser and metadata, with what it cannot do or does slowly replaced."""
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from grimoirelab_toolkit.datetime import InvalidDateError
+from perceval.backend import DEFAULT_SEARCH_FIELD
+from perceval.backends.core import git as perceval
+from perceval.errors import ParseError
+
+from ingest.errors import RepositoryRefusedError
+
+# What git prints for every date it can represent, such as "Tue Aug 14 14:30:13 2012 -0300".
+_GIT_DATE: Final = re.compile(
+    r"[A-Z][a-z]{2} (?P<month>[A-Z][a-z]{2}) (?P<day>\d{1,2}) "
+    r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d) "
+    r"(?P<year>[1-9]\d{3}) (?P<sign>[+-])(?P<hours>[01]\d|2[0-3])(?P<minutes>[0-5]\d)",
+    re.ASCII,
+)
+_MONTHS: Final = {"Jan": 1, "Feb": 2, "Mar": 3, "Apr": 4, "May": 5, "Jun": 6,
+           "Jul": 7, "Aug": 8, "Sep": 9, "Oct": 10, "Nov": 11, "Dec": 12}  # fmt: skip
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LOG_COMMAND: Final = " ".join(["git log", *perceval.GitRepository.GIT_PRETTY_OUTPUT_OPTS])
+
+
+class Parser(perceval.GitParser):  # type: ignore[misc]
+    """Perceval's parser of git's log, which also takes the 64 digits of a SHA-256 repository."""
+
+    COMMIT_PATTERN = perceval.GitParser.COMMIT_PATTERN.replace("{40}", "{40}(?:[a-f0-9]{24})?")
+    GIT_COMMIT_REGEXP = re.compile(COMMIT_PATTERN, re.VERBOSE)
+
+
+class Git(perceval.Git):  # type: ignore[misc]
+    """Perceval's backend with our parser.
+
+    It must bear Perceval's name: items say in ``backend_name`` which class they come from.
+    """
+
+    def items(self, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+        """Perceval's items, metadata included, from the lines of a git log.
+
+        Where git prints no date, or one that cannot be read, Perceval stops; here ``updated_on`` is the epoch.
+
+        :raises ParseError: where the text is not a log that Perceval takes
+        """
+        for data in Parser(lines).parse():
+            try:
+                yield self.metadata(data)
+            except (KeyError, InvalidDateError):
+                yield self.metadata(data | {"CommitDate": "Thu Jan 1 00:00:00 1970 +0000"}) | {"data": data}
+
+    def search_fields(self, item: dict[str, Any]) -> dict[str, str]:
+        """Perceval's own for this backend, without computing the item's uuid again for a debug message."""
+        return {DEFAULT_SEARCH_FIELD: item["commit"]}
+
+    @staticmethod
+    def metadata_updated_on(item: dict[str, Any]) -> float:
+        """Perceval's own value, without its costly guess at the date's format where git's is seen."""
+        timestamp = _timestamp(item["CommitDate"])
+        if timestamp is None:
+            timestamp = perceval.Git.metadata_updated_on(item)
+        return timestamp
+
+    @staticmethod
+    def parse_git_log_from_file(filepath: str) -> Iterator[dict[str, Any]]:
+        with Path(filepath).open(encoding="utf-8", errors="surrogateescape", newline="\n") as log:
+            yield from Parser(log).parse()
+
+
+def read_log(path: Path, origin: str, tag: str | None = None) -> Iterator[dict[str, Any]]:
+    """Perceval's items from a saved git log, in its order.
+
+    :param path: a file written by ``git log`` with the options that Perceval gives it:
+        ``--raw --numstat --pretty=fuller --decorate=full --parents -M -C -c``
+    :param origin: the URL of the repository that the log is of
+
+    :raises RepositoryRefusedError: when the file cannot be read, or is no such log; items before that place
+        have been given out by then
+    """
+    advice = f"save it with: {_LOG_COMMAND}"
+    if not path.is_file():
+        raise RepositoryRefusedError(f"{path} is not a file", advice)
+    try:
+        yield from Git(uri=origin, gitpath=str(path), tag=tag).fetch()
+    except OSError as error:
+        raise RepositoryRefusedError(f"{path} can't be read: {error.strerror}", "Check the file") from error
+    except KeyError as error:
+        raise RepositoryRefusedError(f"{path} holds a commit without {error.args[0]}", advice) from error
+    except (ParseError, InvalidDateError) as error:
+        raise RepositoryRefusedError(f"{path} is not a git log that Perceval reads: {error}", advice) from error
+
+
+def _timestamp(date: str) -> float | None:
+    """Seconds since 1970 of a date as git prints it, None for anything else."""
+    match = _GIT_DATE.fullmatch(date)
+    if match is None or match["month"] not in _MONTHS:
+        return None
+    try:
+        local = datetime(
+            int(match["year"]),
+            _MONTHS[match["month"]],
+            int(match["day"]),
+            int(match["hour"]),
+            int(match["minute"]),
+            int(match["second"]),
+            tzinfo=UTC,
+        )
+    except ValueError:
+        return None
+    offset = timedelta(hours=int(match["hours"]), minutes=int(match["minutes"]))
+    return (local - _EPOCH - (offset if match["sign"] == "+" else -offset)).total_seconds()
