@@ -1,7 +1,7 @@
 """Perceval's items of chosen commits, read in this process, whatever state the repository is in."""
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +24,7 @@ from ingest.git.log import (
     spliced,
     with_git_dates,
 )
+from ingest.git.merges import Unsettled, rename_limit, settled
 from ingest.git.perceval import Git
 
 # After so many diffs that cannot be read, missing objects are looked for, rather than met one by one.
@@ -98,10 +99,33 @@ def read_commits(source: Source, hashes: Iterable[str]) -> Iterator[Reading | Un
 def read_merges(source: Source, hashes: Iterable[str]) -> Iterator[Reading | Unreadable]:
     """Read deferred commits; gives back and raises what :func:`read_commits` does, but defers none."""
     left = dict.fromkeys(hashes)
-    if (yield from _attempt(source, left)) is None:
-        yield from _missing(left)
-    else:
+    yield from _readings_of_settled(source, left)
+    if left and (yield from _attempt(source, left)) is not None:
         yield from _salvage(source, tuple(left))
+    else:
+        yield from _missing(left)
+
+
+def _readings_of_settled(source: Source, left: dict[str, None]) -> Iterator[Reading]:
+    """Those merges whose lines can be told without Perceval's own command, each taken out of ``left``."""
+    try:
+        lines = _settled_lines(source.path, left)
+        if lines:
+            with closing(log(source.path, FIRST_PARENT, lines)) as text:
+                yield from _readings(source, spliced(text, lines), left)
+    except (GitFailedError, ParseError):
+        # The others, and what is wrong with them, are for the ordinary way.
+        return
+
+
+def _settled_lines(mirror: Path, hashes: Iterable[str]) -> dict[str, list[str]]:
+    found = combined(mirror, hashes)
+    limit = rename_limit(mirror)
+    lines = {}
+    for merge in found.unsettled:
+        with suppress(Unsettled):
+            lines[merge] = settled(mirror, merge, found.parents[merge], found.lines[merge], limit)
+    return lines
 
 
 def _readings(

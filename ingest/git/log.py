@@ -10,7 +10,7 @@ ones:
    modified ones, and changes nothing but the added and the deleted: so a line in which every parent and the
    result have the path (``M`` for each parent) stays what it is, and no line is ever added. Type changes are
    the exception: without renames git takes another way through the trees, which calls them ``M``, not ``T``.
-3. Perceval's own command for the few merges that have any other line.
+3. For the few merges that have any other line, what `ingest.git.merges` makes of it, or Perceval's own command.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -51,17 +51,19 @@ CHANGES: Final = (
     "--format=commit %H",
 )
 """Each commit's ``:`` lines against its first parent, which take no file's content."""
-_COMBINED: Final = (*_CHOSEN, "--no-mailmap", "--merges", "--raw", "-c", "--no-renames", "--format=commit %H")
+_COMBINED: Final = (*_CHOSEN, "--no-mailmap", "--merges", "--raw", "-c", "--no-renames", "--format=commit %H %P")
 
 
 class Merges(NamedTuple):
     """The merges among some commits.
 
-    ``lines``: for each that has them right, its ``::`` lines (most have none).
-    ``unsettled``: those whose lines take Perceval's own command.
+    ``lines``: the ``::`` lines of each (most have none), without rename detection.
+    ``parents``: of each.
+    ``unsettled``: those in whose lines rename detection has a say.
     """
 
     lines: dict[str, list[str]]
+    parents: dict[str, list[str]]
     unsettled: set[str]
 
 
@@ -82,18 +84,16 @@ def combined(mirror: Path, hashes: Iterable[str]) -> Merges:
 
     :raises GitFailedError: when git did not end well
     """
-    merges = Merges({}, set())
+    merges = Merges({}, {}, set())
     commit = ""
     for line in log(mirror, _COMBINED, hashes):
         if line.startswith("commit "):
-            commit = line[len("commit ") : -1]
+            commit, *merges.parents[commit] = line[len("commit ") : -1].split(" ")
             merges.lines[commit] = []
         elif line.startswith(":"):
             if not _settled(line):
                 merges.unsettled.add(commit)
             merges.lines[commit].append(line)
-    for commit in merges.unsettled:
-        del merges.lines[commit]
     return merges
 
 
