@@ -119,7 +119,7 @@ def replay(flags: dict[str, Any], file: Path) -> int:
     """
     alias = next((alias for alias, _ in rejects.read(file)), None)
     if alias is None:
-        raise UsageError(f"{file} is empty", "name a file of rejects")
+        raise UsageError(f"{file} holds no rejected document", "name a file of rejects that does")
     settings = Settings.gather({**flags, "index": alias})
     code = _send(settings, lambda target, refused: (pipeline.replay(file, target, refused), 0))
     file.unlink()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import elasticsearch
+import orjson
 import pytest
 from elasticsearch.helpers import scan
 from perceval.backends.core.git import Git, GitRepository
@@ -318,3 +319,45 @@ def test_an_interrupted_run_says_so_and_the_next_one_completes(
     assert settings_of(client, alias) == {"refresh_interval": None, "number_of_replicas": "1"}
     assert ingest("load", repository.path).returncode == 0
     assert hashes(client, alias) == sorted(repository.hashes())
+
+
+def test_a_sha256_repository_is_indexed(
+    tmp_path: Path, client: elasticsearch.Elasticsearch, alias: str, ingest: Run
+) -> None:
+    repository = Repository(tmp_path / "repository", "--object-format=sha256")
+    commits = [repository.commit("One", {"a": "1\n"}), repository.commit("Two", {"a": "2\n"})]
+    done = ingest("load", repository.path)
+    assert done.returncode == 0, done.stderr
+    assert hashes(client, alias) == sorted(commits)
+    assert {len(commit) for commit in commits} == {64}
+
+
+def test_commits_that_git_cannot_read_whole_are_indexed_as_far_as_they_go_and_listed(
+    tmp_path: Path, client: elasticsearch.Elasticsearch, alias: str, home: Path, ingest: Run
+) -> None:
+    repository = Repository(tmp_path / "repository")
+    for number in range(5):
+        repository.commit(f"Change {number}", {"a": f"{number}\n", "b": "same\n"})
+    place = tmp_path / "mirror.git"
+    assert ingest("load", "--gitpath", place, repository.path).returncode == 0
+    before = documents(client, alias)
+    lost = repository.git("rev-parse", "HEAD~2:a")
+    (place / "objects" / lost[:2] / lost[2:]).unlink()
+
+    done = ingest("load", "--gitpath", place, repository.path)
+    assert done.returncode == 3
+    assert done.stdout.startswith("5 commits indexed, 2 of them incomplete, 0 rejected in ")
+    after = documents(client, alias)
+    hurt = {repository.git("rev-parse", "HEAD~2"), repository.git("rev-parse", "HEAD~1")}
+    for uuid, document in after.items():
+        if document["hash"] in hurt:
+            assert document["incomplete"] == f"unreadable diff: unable to read {lost}"
+            assert document["files"] == []
+            assert document["message"] == before[uuid]["message"]
+        else:
+            assert without_time(item(document)) == without_time(item(before[uuid]))
+    (file,) = (home / "rejects").iterdir()
+    assert str(file) in done.stderr
+    listed = [orjson.loads(line) for line in file.read_bytes().splitlines()]
+    assert {line["hash"] for line in listed} == hurt
+    assert {(line["index"], line["origin"]) for line in listed} == {(alias, str(repository.path))}
