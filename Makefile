@@ -13,7 +13,7 @@ CHUNK ?=
 OPTIONS = $(if $(INDEX),--index '$(INDEX)') $(if $(CHUNK),--chunk-size '$(CHUNK)')
 
 .DEFAULT_GOAL := help
-.PHONY: help ingest stop test lint format bench requirements clean
+.PHONY: help ingest stop test lint format bench bench-scale requirements clean
 
 help: ## print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/' | column -t -s '@'
@@ -36,6 +36,10 @@ format: $(VENV)/ready-dev ## rewrite the code in the project's format
 ROUNDS ?= 3
 bench: $(VENV)/ready ## REPO=… [ROUNDS=3] [WAYS="chapter bulk ingest"]: measure this project beside others' ways
 	@$(BIN)/python -m benchmarks.compare --rounds $(ROUNDS) $(if $(WAYS),--ways $(WAYS)) -- "$$INGEST_REPO"
+
+SIZES ?= 10000 100000 1000000
+bench-scale: $(VENV)/ready ## [SIZES="10000 100000 1000000"]: measure loads of made-up histories of so many commits
+	@$(BIN)/python -m benchmarks.scale --sizes $(SIZES)
 
 COMPILE = CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
 	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -c constraints.txt

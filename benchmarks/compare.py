@@ -4,25 +4,19 @@
 
 import argparse
 import os
-import platform
 import statistics
 import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
-import psutil
-from elasticsearch import Elasticsearch
-
-from benchmarks.measure import Cost, run
-from ingest.node import Node
+from benchmarks import server
+from benchmarks.measure import Cost
+from benchmarks.server import Server
 
 WAYS = {
     "chapter": "one es.index per commit",
     "bulk": "Perceval + streaming_bulk",
     "ingest": "ingest load",
 }
-INDEX = "bench"
 
 
 def main() -> None:
@@ -32,52 +26,29 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--chunk-size", default="1000")
     arguments = parser.parse_args()
-    home = Path(os.environ.get("INGEST_HOME") or tempfile.gettempdir()) / "ingest-bench"
-    node = Node(home, say=print)
-    info = node.start()
-    try:
-        compare(arguments, info.url, psutil.Process(info.pid), home)
-    finally:
-        node.stop()
+    with server.running() as running:
+        compare(arguments, running)
 
 
-def compare(arguments: argparse.Namespace, url: str, server: psutil.Process, home: Path) -> None:
+def compare(arguments: argparse.Namespace, running: Server) -> None:
     """Run all ways in turn, several rounds, and print what they took."""
     repository = os.path.abspath(arguments.repository) if Path(arguments.repository).exists() else arguments.repository  # noqa: PTH100
-    mirror = home / "mirror.git"
+    mirror = running.home / "mirror.git"
     subprocess.run(["rm", "-rf", str(mirror)], check=True)
     subprocess.run(["git", "clone", "--quiet", "--bare", "--", repository, str(mirror)], check=True)
-    describe(mirror, repository, url)
-    costs: dict[str, list[Cost]] = {way: [] for way in arguments.ways}
-    with Elasticsearch(url, request_timeout=60) as client:
-        for _ in range(arguments.rounds):
-            for way in arguments.ways:
-                for index in client.indices.get(index=f"{INDEX}*"):
-                    client.indices.delete(index=index)
-                command = [sys.executable, "-m", "benchmarks.peers", way, url, INDEX, repository, str(mirror)]
-                if way == "ingest":
-                    command = [sys.executable, "-m", "ingest", "load", "--gitpath", str(mirror), repository]
-                    command += ["--chunk-size", arguments.chunk_size]
-                environment = os.environ | {"ES_URL": url, "INGEST_HOME": str(home), "INGEST_INDEX": INDEX}
-                costs[way].append(run(command, server, environment))
-                client.indices.refresh(index=INDEX)
-                print(line(way, costs[way][-1]), f"{client.count(index=INDEX)['count']:>9,} documents", flush=True)
-    summarize(costs)
-
-
-def describe(mirror: Path, repository: str, url: str) -> None:
-    """Print what is measured, and on what."""
-
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", f"--git-dir={mirror}", *words], capture_output=True, text=True, check=True)
-        return done.stdout.strip()
-
-    commits = int(git("rev-list", "--count", "--branches", "--tags"))
-    merges = int(git("rev-list", "--count", "--branches", "--tags", "--merges"))
-    print(f"{repository}: {commits:,} commits, {merges:,} merges")
-    memory = psutil.virtual_memory().total / 1e9
-    print(f"{git('--version')}, Python {platform.python_version()}, {os.cpu_count()} cores, {memory:.0f} GB, {url}")
+    commits, merges = server.count_commits(mirror)
+    print(f"{repository}: {commits:,} commits, {merges:,} merges\n{running.machine()}")
     print(f"{'':26} {'wall s':>8} {'client s':>8} {'server s':>8} {'peak MB':>8}", flush=True)
+    costs: dict[str, list[Cost]] = {way: [] for way in arguments.ways}
+    for _ in range(arguments.rounds):
+        for way in arguments.ways:
+            if way == "ingest":
+                cost = running.load(repository, mirror, "--chunk-size", arguments.chunk_size)
+            else:
+                cost = running.measure(["benchmarks.peers", way, running.url, server.INDEX, repository, str(mirror)])
+            costs[way].append(cost)
+            print(line(way, cost), f"{running.documents():>9,} documents", flush=True)
+    summarize(costs)
 
 
 def line(way: str, cost: Cost) -> str:

@@ -1,0 +1,53 @@
+"""The histories that the benchmarks are run on."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from benchmarks import history, server
+
+COMMITS = 300
+
+
+def git(repository: Path, *words: str) -> str:
+    command = ["git", f"--git-dir={repository}", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    repository = tmp_path_factory.mktemp("history") / "repository.git"
+    history.create(repository, COMMITS)
+    return repository
+
+
+def test_a_history_is_sound(made: Path) -> None:
+    git(made, "fsck", "--strict", "--no-dangling")
+
+
+def test_a_history_has_so_many_commits_all_on_main_and_a_fifth_of_them_merges(made: Path) -> None:
+    commits, merges = server.count_commits(made)
+    assert commits == COMMITS
+    assert 0.15 < merges / commits < 0.25
+    assert git(made, "for-each-ref", "--format=%(refname)") == "refs/heads/main\n"
+
+
+def test_a_history_adds_deletes_moves_and_changes_files(made: Path) -> None:
+    actions = git(made, "log", "--no-merges", "-M", "--name-status", "--format=").splitlines()
+    assert {line[0] for line in actions} == {"A", "D", "M", "R"}
+
+
+def test_some_merges_change_what_both_sides_changed(made: Path) -> None:
+    assert "MM\t" in git(made, "log", "--merges", "-c", "--name-status", "--format=")
+
+
+def test_a_history_is_the_same_each_time(made: Path, tmp_path: Path) -> None:
+    history.create(tmp_path / "again.git", COMMITS)
+    assert git(tmp_path / "again.git", "rev-parse", "main") == git(made, "rev-parse", "main")
+
+
+@pytest.mark.parametrize("commits", [1, 2, 3])
+def test_a_history_may_be_short(commits: int, tmp_path: Path) -> None:
+    history.create(tmp_path / "short.git", commits)
+    assert server.count_commits(tmp_path / "short.git")[0] == commits
