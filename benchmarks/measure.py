@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-SAMPLE_EVERY = 0.05
+SAMPLE_EVERY = 0.5
 """Seconds between two looks at the memory of a command's processes."""
 
 # Git's own processor time, written down by a shell around each git: `times` prints its own and then its children's.
