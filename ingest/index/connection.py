@@ -39,6 +39,7 @@ def connect(
             basic_auth=credentials,
             ca_certs=DEFAULT if ca_certs is None else ca_certs,
             request_timeout=REQUEST_TIMEOUT,
+            serializers={"application/json": elasticsearch.OrjsonSerializer()},
             max_retries=0,
             retry_on_timeout=False,
         )

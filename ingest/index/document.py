@@ -363,7 +363,8 @@ def _git_date(typed: tuple[str, int]) -> str:
         date += timedelta(minutes=offset)
     hours, minutes = divmod(abs(offset), 60)
     return (
-        f"{_WEEKDAYS[date.weekday()]} {_MONTHS[date.month - 1]} {date.day} {date:%H:%M:%S} {date.year}"
+        f"{_WEEKDAYS[date.weekday()]} {_MONTHS[date.month - 1]} {date.day}"
+        f" {date.hour:02}:{date.minute:02}:{date.second:02} {date.year}"
         f" {'-' if offset < 0 else '+'}{hours:02}{minutes:02}"
     )
 
