@@ -210,7 +210,7 @@ def _load_each(
             if error.exit_code not in (4, 6) or len(remotes) == 1:
                 raise
             _log.error("%s", error)
-            code = max(code, error.exit_code) if code != 4 else 4
+            code = 4 if 4 in (code, error.exit_code) else error.exit_code
     return tally, code
 
 

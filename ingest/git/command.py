@@ -229,7 +229,7 @@ def _tee(stream: IO[bytes], write: Callable[[bytes], object] | None) -> bytes:
 
 
 def _failure(remote: Remote, complaint: bytes) -> IngestError:
-    said = _printable_lines(complaint, remote)
+    said = [line for line in _printable_lines(complaint, remote) if not line.startswith("Cloning into")]
     for pattern, error, advice in _FAILURES:
         for line in said:
             if re.search(pattern, line):
