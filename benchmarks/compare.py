@@ -4,6 +4,7 @@
 
 import argparse
 import os
+import shutil
 import statistics
 import subprocess
 from pathlib import Path
@@ -34,7 +35,7 @@ def compare(arguments: argparse.Namespace, running: Server) -> None:
     """Run all ways in turn, several rounds, and print what they took."""
     repository = os.path.abspath(arguments.repository) if Path(arguments.repository).exists() else arguments.repository  # noqa: PTH100
     mirror = running.home / "mirror.git"
-    subprocess.run(["rm", "-rf", str(mirror)], check=True)
+    shutil.rmtree(mirror, ignore_errors=True)
     subprocess.run(["git", "clone", "--quiet", "--bare", "--", repository, str(mirror)], check=True)
     commits, merges = server.count_commits(mirror)
     print(f"{repository}: {commits:,} commits, {merges:,} merges\n{running.machine()}")

@@ -16,7 +16,7 @@ import click
 from tqdm import tqdm
 
 from ingest import pipeline
-from ingest.errors import IngestError, TerminalError, TransientError, UsageError
+from ingest.errors import IngestError, UsageError
 from ingest.git.remote import Remote
 from ingest.index import connection, manage, rejects
 from ingest.index.bulk import Target
@@ -279,7 +279,7 @@ def _run() -> int:
     except click.ClickException as error:
         error.show()
         return 2
-    except (TransientError, TerminalError) as error:
+    except IngestError as error:
         _log.error("%s", error)
         return error.exit_code
     except BrokenPipeError:

@@ -24,8 +24,8 @@ STALLED_AFTER = 60
 
 Lines: TypeAlias = Generator[str, None, None]
 
-# glibc gives memory back to the system, and takes it again, for nearly every file that git compares: a fifth of git's
-# time went into page faults. Other systems ignore these.
+# glibc gives memory back to the system, and takes it again, for nearly every file that git compares: without these,
+# git's system time was three times as long. Other systems ignore them.
 _MALLOC = {
     "MALLOC_MMAP_THRESHOLD_": str(64 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(256 << 20),

@@ -19,7 +19,8 @@ class History:
     def __init__(self, mirror: Path, branches: Sequence[str] = ()) -> None:
         self._mirror = mirror
         self._tips = [f"refs/heads/{branch}" for branch in branches] or ["--branches", "--tags"]
-        _check_branches(mirror, branches)
+        if branches:
+            _check_branches(mirror, branches)
 
     def __iter__(self) -> Iterator[str]:
         return command.lines(self._mirror, ["rev-list", "--reverse", "--topo-order", *self._tips])
