@@ -11,7 +11,7 @@ from elasticsearch import Elasticsearch
 from elasticsearch.helpers import streaming_bulk
 from perceval.backends.core.git import Git
 
-from ingest.index.document import repaired
+from ingest.index.conversion import repaired
 
 
 def items(repository: str, mirror: str) -> Iterator[dict[str, Any]]:

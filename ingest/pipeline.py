@@ -10,7 +10,7 @@ from ingest.git.history import History
 from ingest.git.remote import Remote
 from ingest.index import bulk
 from ingest.index.bulk import Outcome, Target
-from ingest.index.document import Action, action
+from ingest.index.conversion import Action, action
 from ingest.index.rejects import Rejects, read
 from ingest.progress import Progress, Tally
 from ingest.settings import Settings

@@ -15,7 +15,8 @@ from perceval.backends.core.git import Git, GitRepository
 from ingest.git import mirror
 from ingest.git.remote import Remote
 from ingest.index import manage
-from ingest.index.document import item, mapping, repaired
+from ingest.index.conversion import item, repaired
+from ingest.index.document import mapping
 from tests.conftest import Run
 from tests.repository import Repository, linear, of_every_kind
 

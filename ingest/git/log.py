@@ -14,16 +14,14 @@ ones:
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from perceval.backends.core.git import GitRepository
 
-from ingest.git import command
+from ingest.git import command, dates
 from ingest.git.command import Lines
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _CHOSEN: Final = ("--no-walk=unsorted", "--no-notes", "--no-show-signature", "--ignore-missing", "--stdin")
 _PERCEVAL: Final = tuple(GitRepository.GIT_PRETTY_OUTPUT_OPTS)
 _DIFF: Final = frozenset({"--raw", "--numstat", "-M", "-C", "-c"})
@@ -128,9 +126,7 @@ def with_git_dates(lines: Iterable[str]) -> Iterator[str]:
         name, _, date = line.partition(": ")
         if name in ("AuthorDate", "CommitDate"):
             seconds, zone = date.split()
-            minutes = int(zone[-2:]) + 60 * int(zone[1:-2])
-            local = _EPOCH + timedelta(seconds=int(seconds), minutes=-minutes if zone[0] == "-" else minutes)
-            yield f"{name}: {local:%a %b} {local.day} {local:%H:%M:%S} {local.year} {zone}\n"
+            yield f"{name}: {dates.from_raw(int(seconds), zone)}\n"
         else:
             yield line
 

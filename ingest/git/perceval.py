@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,17 +11,11 @@ from perceval.backends.core import git as perceval
 from perceval.errors import ParseError
 
 from ingest.errors import RepositoryRefusedError
+from ingest.git import dates
 
-# What git prints for every date it can represent, such as "Tue Aug 14 14:30:13 2012 -0300".
-_GIT_DATE: Final = re.compile(
-    r"[A-Z][a-z]{2} (?P<month>[A-Z][a-z]{2}) (?P<day>\d{1,2}) "
-    r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d) "
-    r"(?P<year>[1-9]\d{3}) (?P<sign>[+-])(?P<hours>[01]\d|2[0-3])(?P<minutes>[0-5]\d)",
-    re.ASCII,
-)
-_MONTHS: Final = {"Jan": 1, "Feb": 2, "Mar": 3, "Apr": 4, "May": 5, "Jun": 6,
-           "Jul": 7, "Aug": 8, "Sep": 9, "Oct": 10, "Nov": 11, "Dec": 12}  # fmt: skip
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# Perceval guesses what shorter years mean, and refuses wider offsets (minutes).
+_FIRST_CLEAR_YEAR: Final = 1000
+_DAY: Final = 24 * 60
 _LOG_COMMAND: Final = " ".join(["git log", *perceval.GitRepository.GIT_PRETTY_OUTPUT_OPTS])
 
 
@@ -59,10 +52,10 @@ class Git(perceval.Git):  # type: ignore[misc]
     @staticmethod
     def metadata_updated_on(item: dict[str, Any]) -> float:
         """Perceval's own value, without its costly guess at the date's format where git's is seen."""
-        timestamp = _timestamp(item["CommitDate"])
-        if timestamp is None:
-            timestamp = perceval.Git.metadata_updated_on(item)
-        return timestamp
+        date = dates.read(item["CommitDate"])
+        if date is None or not date.exact or date.local.year < _FIRST_CLEAR_YEAR or abs(date.offset) >= _DAY:
+            return float(perceval.Git.metadata_updated_on(item))
+        return date.timestamp
 
     @staticmethod
     def parse_git_log_from_file(filepath: str) -> Iterator[dict[str, Any]]:
@@ -91,24 +84,3 @@ def read_log(path: Path, origin: str, tag: str | None = None) -> Iterator[dict[s
         raise RepositoryRefusedError(f"{path} holds a commit without {error.args[0]}", advice) from error
     except (ParseError, InvalidDateError) as error:
         raise RepositoryRefusedError(f"{path} is not a git log that Perceval reads: {error}", advice) from error
-
-
-def _timestamp(date: str) -> float | None:
-    """Seconds since 1970 of a date as git prints it, None for anything else."""
-    match = _GIT_DATE.fullmatch(date)
-    if match is None or match["month"] not in _MONTHS:
-        return None
-    try:
-        local = datetime(
-            int(match["year"]),
-            _MONTHS[match["month"]],
-            int(match["day"]),
-            int(match["hour"]),
-            int(match["minute"]),
-            int(match["second"]),
-            tzinfo=UTC,
-        )
-    except ValueError:
-        return None
-    offset = timedelta(hours=int(match["hours"]), minutes=int(match["minutes"]))
-    return (local - _EPOCH - (offset if match["sign"] == "+" else -offset)).total_seconds()

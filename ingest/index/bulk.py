@@ -10,7 +10,7 @@ from elasticsearch.helpers import streaming_bulk
 
 from ingest.errors import ElasticsearchRefusedError, ElasticsearchUnavailableError, IngestError
 from ingest.index import connection
-from ingest.index.document import Action
+from ingest.index.conversion import Action
 from ingest.index.patience import Patience
 
 _REFUSED_FOR_ALL = (401, 403, 404)

@@ -10,7 +10,7 @@ import orjson
 
 from ingest.errors import RepositoryRefusedError, UsageError
 from ingest.index.bulk import Outcome
-from ingest.index.document import Action
+from ingest.index.conversion import Action
 
 
 class Rejects:

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from ingest.errors import ElasticsearchRefusedError, ElasticsearchUnavailableError
 from ingest.index import connection, manage, patience
 from ingest.index.bulk import Outcome, Target, chunks, send
-from ingest.index.document import Action, mapping
+from ingest.index.conversion import Action
+from ingest.index.document import mapping
 from ingest.node import Node, NodeInfo
 from tests.conftest import Run, free_port
 from tests.node.conftest import JVM_OPTIONS, small_node

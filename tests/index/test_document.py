@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.index.document import Commit, action, document, item, mapping, quoted, repaired, unquoted
+from ingest.index.conversion import action, document, item, quoted, repaired, unquoted
+from ingest.index.document import Commit, mapping
 
 DATE = "Tue Aug 14 14:30:13 2012 -0300"
 
