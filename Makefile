@@ -13,13 +13,19 @@ CHUNK ?=
 OPTIONS = $(if $(INDEX),--index '$(INDEX)') $(if $(CHUNK),--chunk-size '$(CHUNK)')
 
 .DEFAULT_GOAL := help
-.PHONY: help ingest stop test lint format bench bench-scale requirements clean
+.PHONY: help ingest reindex status stop test lint format bench bench-again bench-scale requirements clean
 
 help: ## print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/' | column -t -s '@'
 
 ingest: $(VENV)/ready ## REPO="URL-or-path …" [INDEX=commits] [CHUNK=1000]: bring the index up to date with them
 	@$(BIN)/ingest load $(OPTIONS)
+
+reindex: $(VENV)/ready ## [REPO="…"] [INDEX=…]: build the index anew beside the live one, and swap them
+	@$(BIN)/ingest reindex $(OPTIONS)
+
+status: $(VENV)/ready ## [INDEX=…]: say what the index holds, and how the last runs ended
+	@$(BIN)/ingest status $(if $(INDEX),--index '$(INDEX)')
 
 stop: $(VENV)/ready ## stop the embedded Elasticsearch
 	@$(BIN)/ingest node stop
@@ -36,6 +42,9 @@ format: $(VENV)/ready-dev ## rewrite the code in the project's format
 ROUNDS ?= 3
 bench: $(VENV)/ready ## REPO=… [ROUNDS=3] [WAYS="chapter bulk ingest"]: measure this project beside others' ways
 	@$(BIN)/python -m benchmarks.compare --rounds $(ROUNDS) $(if $(WAYS),--ways $(WAYS)) -- "$$INGEST_REPO"
+
+bench-again: $(VENV)/ready ## REPO=… [ROUNDS=3]: measure what comes after the first load, a reindex among it
+	@$(BIN)/python -m benchmarks.again --rounds $(ROUNDS) -- "$$INGEST_REPO"
 
 SIZES ?= 10000 100000 1000000
 bench-scale: $(VENV)/ready ## [SIZES="10000 100000 1000000"]: measure loads of made-up histories of so many commits

@@ -38,18 +38,27 @@ class Server:
         """
         return self.measure(["ingest", "load", "--gitpath", str(mirror), *options, "--", repository])
 
-    def measure(self, module: Sequence[str]) -> Cost:
-        """Measure a Python module with its arguments, while INDEX does not exist.
+    def measure(self, module: Sequence[str], *, clear: bool = True) -> Cost:
+        """Measure a Python module with its arguments.
+
+        :param clear: let INDEX not exist then
+        :raises subprocess.CalledProcessError: it failed
+        """
+        if clear:
+            self.clear()
+        return self.run([sys.executable, "-m", *module])
+
+    def run(self, command: Sequence[str]) -> Cost:
+        """Measure a command.
 
         :raises subprocess.CalledProcessError: it failed
         """
-        self.clear()
         environment = os.environ | {"ES_URL": self.url, "INGEST_HOME": str(self.home), "INGEST_INDEX": INDEX}
-        return run([sys.executable, "-m", *module], self.process, environment)
+        return run(command, self.process, environment)
 
     def clear(self) -> None:
         """Delete what runs have indexed."""
-        for index in self.client.indices.get(index=f"{INDEX}*"):
+        for index in self.client.indices.get(index=f"{INDEX}*", expand_wildcards="all"):
             self.client.indices.delete(index=index)
 
     def documents(self) -> int:

@@ -13,22 +13,30 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
-from tqdm import tqdm
+import elasticsearch
+import orjson
 
-from ingest import pipeline
+from ingest import logs, pipeline
 from ingest.errors import IngestError, UsageError
 from ingest.git.remote import Remote
 from ingest.index import connection, manage, rejects
 from ingest.index.bulk import Target
+from ingest.index.conversion import repaired
+from ingest.index.state import State
+from ingest.pipeline import SOME_LACKING, Job
 from ingest.progress import Tally
-from ingest.settings import Settings, default_shown
+from ingest.reindex import reindex as rebuild
+from ingest.settings import Settings, boolean, default_shown
+from ingest.status import status as look
+from ingest.verify import verify as check
 
 if TYPE_CHECKING:
     from ingest.node import Node
 
 _log = logging.getLogger(__name__)
 
-SOME_LACKING = 3
+_OF_ONE_REPOSITORY = (4, 6)
+"""Exit codes that say nothing about the next repository."""
 
 
 class _StoppedError(BaseException):
@@ -68,14 +76,17 @@ def _takes(*names: str) -> Callable[[Command], Command]:
         for setting in reversed([each for each in fields(Settings) if each.name in names]):
             metadata = setting.metadata
             shown = default_shown(setting.name)
+            is_flag = metadata["parse"] is boolean
             function = click.option(
                 metadata["flag"],
                 setting.name,
-                type=_Parsed(metadata["parse"]),
+                type=None if is_flag else _Parsed(metadata["parse"]),
+                is_flag=is_flag,
+                default=None,
                 multiple=metadata["many"],
                 callback=keep,
                 expose_value=False,
-                metavar=metadata["flag"].strip("-").upper(),
+                metavar=None if is_flag else metadata["flag"].strip("-").upper(),
                 help=f"{metadata['meaning'].capitalize()}. [{metadata['variable']}; default: {shown}]",
             )(function)
         return function
@@ -95,22 +106,105 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("repositories", metavar="REPO...", nargs=-1, envvar="INGEST_REPO")
-@_takes("index", "chunk_size", "chunk_bytes", "retry_for", "branches", "gitpath", "workers", "project", "heap")
+@_takes(
+    "index", "chunk_size", "chunk_bytes", "retry_for", "branches", "since", "until", "gitpath", "workers", "project",
+    "wait", "quiet", "log_format", "heap",
+)  # fmt: skip
 @click.pass_obj
 def load(flags: dict[str, Any], repositories: tuple[str, ...]) -> int:
-    """Bring the index up to date with repositories: URLs or paths."""
-    settings = Settings.gather(flags)
+    """Make the index equal to repositories: URLs or paths."""
+    settings = _settings(flags)
     if not repositories:
         raise UsageError("No repository was named", 'name one or more: make ingest REPO="URL-or-path …"')
     if settings.gitpath is not None and len(repositories) > 1:
         raise UsageError("--gitpath was given for several repositories", "load them one by one, each with its own")
     remotes = [Remote.parse(repository) for repository in dict.fromkeys(repositories)]
-    return _send(settings, lambda target, refused: _load_each(remotes, settings, target, refused))
+
+    def work(target: Target, refused: rejects.Rejects) -> tuple[Tally, int]:
+        state = State(target.client, target.alias, target.index, target.retry_for)
+        state.create()
+        job, tally = Job(settings, target, state, refused, _show(settings)), Tally()
+
+        def load_one(remote: Remote) -> int:
+            done = _loaded(remote, job, say=len(remotes) > 1)
+            tally.add(done)
+            return SOME_LACKING if done.lacking else 0
+
+        return tally, _for_each(remotes, load_one)
+
+    return _send(settings, work)
+
+
+@cli.command()
+@click.argument("repositories", metavar="[REPO...]", nargs=-1, envvar="INGEST_REPO")
+@_takes("index", "chunk_size", "chunk_bytes", "retry_for", "workers", "keep", "wait", "quiet", "log_format", "heap")
+@click.pass_obj
+def reindex(flags: dict[str, Any], repositories: tuple[str, ...]) -> int:
+    """Build the index anew beside the live one, and swap them when it is complete.
+
+    REPO: the repositories to read, what the index holds of others is taken over; none: all that the index knows.
+    """
+    settings = _settings(flags)
+    remotes = [Remote.parse(repository) for repository in dict.fromkeys(repositories)]
+    started = time.monotonic()
+    client = _connected(settings)
+    with _listed(settings) as refused:
+        tally = rebuild(client, remotes, settings, refused, show=_show(settings))
+    _say_done(settings, client, tally, time.monotonic() - started)
+    return SOME_LACKING if tally.lacking else 0
+
+
+@cli.command()
+@click.argument("repositories", metavar="[REPO...]", nargs=-1, envvar="INGEST_REPO")
+@click.option("--repair", is_flag=True, help="Mend what differs.")
+@_takes("index", "chunk_size", "chunk_bytes", "retry_for", "workers", "wait", "quiet", "log_format", "heap")
+@click.pass_obj
+def verify(flags: dict[str, Any], repositories: tuple[str, ...], repair: bool) -> int:
+    """Compare the index with repositories, document for document, and say what differs.
+
+    REPO: the repositories; none: all that the index knows.
+    """
+    settings = _settings(flags)
+    client = _connected(settings)
+    target = _target(client, settings)
+    state = State(client, settings.index, target.index, settings.retry_for)
+    state.create()
+    known = {entry.origin: entry.reached for entry in state.entries()}
+    remotes = [Remote.parse(repository) for repository in dict.fromkeys(repositories or known)]
+    if not remotes:
+        raise UsageError(f"{settings.index} knows no repository", "load one first: make ingest REPO=…")
+
+    def compare(remote: Remote) -> int:
+        job = Job(pipeline.as_before(settings, known.get(remote.origin)), target, state, refused, _show(settings))
+        findings, tally = check(remote, job, repair=repair, say=click.echo)
+        mended = f"; {tally}" if repair and findings.count else ""
+        if findings.count or not settings.quiet:
+            click.echo(f"{remote.origin}: {findings.equal:,} equal, {findings.count:,} different{mended}")
+        return SOME_LACKING if (tally.lacking if repair else findings.count) else 0
+
+    with _listed(settings) as refused:
+        return _for_each(remotes, compare)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_takes("index", "retry_for", "heap")
+@click.pass_obj
+def status(flags: dict[str, Any], as_json: bool) -> int:
+    """Say what the index holds, of which repositories, and how their last runs ended."""
+    settings = _settings(flags)
+    found = look(_connected(settings), settings)
+    if as_json:
+        click.echo(orjson.dumps(repaired(found.to_json()), option=orjson.OPT_INDENT_2))
+    else:
+        for line in found.lines():
+            click.echo(line)
+    return 0
 
 
 @cli.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@_takes("chunk_size", "chunk_bytes", "retry_for", "heap")
+@_takes("chunk_size", "chunk_bytes", "retry_for", "quiet", "log_format", "heap")
 @click.pass_obj
 def replay(flags: dict[str, Any], file: Path) -> int:
     """Send the documents of a file of rejects again.
@@ -120,8 +214,13 @@ def replay(flags: dict[str, Any], file: Path) -> int:
     alias = next((alias for alias, _ in rejects.read(file)), None)
     if alias is None:
         raise UsageError(f"{file} holds no rejected document", "name a file of rejects that does")
-    settings = Settings.gather({**flags, "index": alias})
-    code = _send(settings, lambda target, refused: (pipeline.replay(file, target, refused), 0))
+    settings = _settings({**flags, "index": alias})
+
+    def work(target: Target, refused: rejects.Rejects) -> tuple[Tally, int]:
+        tally = pipeline.replay(file, target, refused, show=_show(settings))
+        return tally, SOME_LACKING if tally.lacking else 0
+
+    code = _send(settings, work)
     file.unlink()
     return code
 
@@ -166,57 +265,94 @@ def _node(settings: Settings) -> "Node":
     return Node(settings.home, heap=settings.heap, say=_log.info)
 
 
+def _settings(flags: dict[str, Any]) -> Settings:
+    """The settings, those of the log put into effect."""
+    settings = Settings.gather(flags)
+    logs.style(quiet=settings.quiet, log_format=settings.log_format)
+    return settings
+
+
+def _show(settings: Settings) -> bool:
+    return sys.stderr.isatty() and not settings.quiet and settings.log_format == "text"
+
+
+def _connected(settings: Settings) -> elasticsearch.Elasticsearch:
+    return connection.connect(
+        settings.es_url or (_node(settings).start().url,),
+        api_key=settings.es_api_key,
+        username=settings.es_username,
+        password=settings.es_password,
+        ca_certs=None if settings.es_ca_certs is None else str(settings.es_ca_certs),
+    )
+
+
 Work = Callable[[Target, rejects.Rejects], tuple[Tally, int]]
 
 
 def _send(settings: Settings, work: Work) -> int:
     """Connect, let `work` send, say what was done, and give the exit code."""
     started = time.monotonic()
-    urls = settings.es_url or (_node(settings).start().url,)
-    client = connection.connect(
-        urls,
-        api_key=settings.es_api_key,
-        username=settings.es_username,
-        password=settings.es_password,
-        ca_certs=None if settings.es_ca_certs is None else str(settings.es_ca_certs),
-    )
+    client = _connected(settings)
+    target = _target(client, settings)
+    with _listed(settings) as refused, manage.tuned_for_first_load(client, target.index, settings.retry_for):
+        tally, code = work(target, refused)
+    _say_done(settings, client, tally, time.monotonic() - started)
+    return code
+
+
+def _target(client: elasticsearch.Elasticsearch, settings: Settings) -> Target:
     index = manage.prepare(client, settings.index)
-    target = Target(client, settings.index, index, settings.chunk_size, settings.chunk_bytes, settings.retry_for)
-    with (
-        rejects.Rejects(settings.home / "rejects", settings.index) as refused,
-        manage.tuned_for_first_load(client, index, settings.retry_for),
-    ):
+    return Target(client, settings.index, index, settings.chunk_size, settings.chunk_bytes, settings.retry_for)
+
+
+@contextmanager
+def _listed(settings: Settings) -> Iterator[rejects.Rejects]:
+    """A place to list what is lacking; it is named at the end if it was needed."""
+    with rejects.Rejects(settings.home / "rejects", settings.index) as refused:
         try:
-            tally, code = work(target, refused)
+            yield refused
         finally:
             if refused.path is not None:
                 _log.warning(
                     "What is not indexed, or not whole, is listed in %s; to send its documents again: ingest replay %s",
                     refused.path, refused.path,
                 )  # fmt: skip
-    _say_done(settings, target, tally, time.monotonic() - started)
-    return code or (SOME_LACKING if tally.lacking else 0)
 
 
-def _load_each(
-    remotes: list[Remote], settings: Settings, target: Target, refused: rejects.Rejects
-) -> tuple[Tally, int]:
-    """Load one repository after the other. One that cannot be read does not keep the others from it."""
-    tally, code = Tally(), 0
+def _for_each(remotes: list[Remote], work: Callable[[Remote], int]) -> int:
+    """Do something with one repository after the other, and give the worst of the exit codes.
+
+    One that cannot be read does not keep the others from it.
+    """
+    codes = {0}
     for remote in remotes:
         try:
-            tally += pipeline.load(remote, settings, target, refused, show=sys.stderr.isatty())
+            codes.add(work(remote))
         except IngestError as error:
-            if error.exit_code not in (4, 6) or len(remotes) == 1:
+            if error.exit_code not in _OF_ONE_REPOSITORY or len(remotes) == 1:
                 raise
             _log.error("%s", error)
-            code = 4 if 4 in (code, error.exit_code) else error.exit_code
-    return tally, code
+            codes.add(error.exit_code)
+    return next(code for code in (*_OF_ONE_REPOSITORY, SOME_LACKING, 0) if code in codes)
 
 
-def _say_done(settings: Settings, target: Target, tally: Tally, seconds: float) -> None:
-    total = manage.count(target.client, settings.index, settings.retry_for)
-    where = connection.shown(target.client)
+def _loaded(remote: Remote, job: Job, *, say: bool) -> Tally:
+    started = time.monotonic()
+    tally = pipeline.load(remote, job)
+    if tally.missing and job.rejects.path is None:
+        _log.warning("%s: %s commits are still lacking; earlier lists in %s say which, and why",
+                     remote.origin, f"{tally.missing:,}", job.settings.home / "rejects")  # fmt: skip
+    if say or job.settings.log_format == "json":
+        figures = {"origin": remote.origin, "seconds": round(time.monotonic() - started, 3)} | vars(tally)
+        _log.info("%s: %s", remote.origin, tally, extra={"figures": figures})
+    return tally
+
+
+def _say_done(settings: Settings, client: elasticsearch.Elasticsearch, tally: Tally, seconds: float) -> None:
+    if settings.quiet:
+        return
+    total = manage.count(client, settings.index, settings.retry_for)
+    where = connection.shown(client)
     first = where.split(", ")[0]
     let_in = ""
     if settings.es_username:
@@ -226,25 +362,13 @@ def _say_done(settings: Settings, target: Target, tally: Tally, seconds: float) 
     if settings.es_ca_certs:
         let_in += '--cacert "$ES_CA_CERTS" '
     address = f"{first}/{settings.index}"
-    lacking = "".join(
-        f", {count:,} {what}"
-        for count, what in ((tally.incomplete, "of them incomplete"), (tally.unreadable, "unreadable"))
-        if count
-    )
     click.echo(
-        f"{tally.indexed:,} commits indexed{lacking}, {tally.rejected:,} rejected in {seconds:.1f} s; "
+        f"{tally} in {seconds:.1f} s; "
         f"{settings.index} at {where} now holds {total:,}. Look at it:\n"
         f"  curl {let_in}'{address}/_count?pretty'\n"
         f"  curl {let_in}'{address}?pretty'\n"
         f"  curl {let_in}'{address}/_search?pretty&size=3&sort=commit_date:desc&q=message:fix'"
     )
-
-
-class _StandardError(logging.Handler):
-    """Log lines on standard error, above a bar if there is one."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(f"ingest: {record.getMessage()}", file=sys.stderr)
 
 
 @contextmanager
@@ -258,14 +382,6 @@ def _signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _configure_log() -> None:
-    # Only our own lines are shown: those of libraries may name what must not be named.
-    logging.getLogger().addHandler(logging.NullHandler())
-    log = logging.getLogger("ingest")
-    log.setLevel(logging.INFO)
-    log.addHandler(_StandardError())
 
 
 def _run() -> int:
@@ -290,5 +406,5 @@ def _run() -> int:
 
 def main() -> None:
     """The entry point of the ``ingest`` command."""
-    _configure_log()
+    logs.start()
     sys.exit(_run())

@@ -1,87 +1,167 @@
 """The way of a commit: repository, mirror, history, reader, document, streaming_bulk, tally."""
 
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
+from ingest.convergence import Goal, Plan, plan
+from ingest.errors import RepositoryBusyError
 from ingest.git import mirror, perceval, reader
-from ingest.git.history import History
+from ingest.git.history import Selection
 from ingest.git.remote import Remote
+from ingest.git.snapshot import snapshot
 from ingest.index import bulk
-from ingest.index.bulk import Outcome, Target
+from ingest.index.bulk import Target
+from ingest.index.contents import Contents
 from ingest.index.conversion import Action, action
 from ingest.index.rejects import Rejects, read
+from ingest.index.state import Attempt, Reached, State
+from ingest.ledger import Ledger
 from ingest.progress import Progress, Tally
 from ingest.settings import Settings
 
-Results = Generator[Action | reader.Unreadable, None, None]
+SOME_LACKING = 3
+"""The exit code of a run that finished, but some commits are not in the index, or not whole."""
+_ROUNDS = 5
 
 
-def load(remote: Remote, settings: Settings, target: Target, rejects: Rejects, *, show: bool) -> Tally:
-    """Bring the index up to date with one repository.
+@dataclass(frozen=True)
+class Job:
+    """What one run does with every repository.
 
-    :param rejects: where rejected documents and unreadable commits are listed
-    :param show: let git show its progress on standard error
+    :ivar rejects: where rejected documents, unreadable and incomplete commits are listed
+    :ivar show: let git, and bars, show on standard error how far it is
+    """
+
+    settings: Settings
+    target: Target
+    state: State
+    rejects: Rejects
+    show: bool
+
+    def contents(self, origin: str) -> Contents:
+        """What the index holds of an origin."""
+        return Contents(self.target.client, self.target.index, origin, self.target.retry_for)
+
+
+def load(remote: Remote, job: Job) -> Tally:
+    """Make the index equal to one repository, and note in its state what was reached.
+
     :raises IngestError: the repository cannot be read, or Elasticsearch not be written
     """
-    with (
-        _results(remote, settings, show=show) as (results, total),
-        Progress(remote.origin, total) as progress,
-        closing(results),
-    ):
-        actions = _readable(results, remote, progress, rejects)
-        outcomes = bulk.send(target, actions, progress.retried)
-        return _counted(outcomes, progress, rejects)
+    path = place(remote, job.settings)
+    if path.is_file():
+        return _load_log(path, remote, job)
+    with mirror.held(path, wait=job.settings.wait), job.state.attempt(remote.origin, str(path)) as attempt:
+        goal = updated(path, remote, job)
+        reached = attempt.entry.reached
+        todo = plan(goal, job.contents(goal.origin), reached if attempt.sure else None)
+        return carry_out(todo, goal, job, attempt)
 
 
-def replay(path: Path, target: Target, rejects: Rejects) -> Tally:
+def place(remote: Remote, settings: Settings) -> Path:
+    """Where the mirror of a repository, or the saved log, lies."""
+    return (settings.gitpath or mirror.folder(settings.home, remote)).absolute()
+
+
+def updated(path: Path, remote: Remote, job: Job) -> Goal:
+    """Bring a mirror, which is held, up to date, and look at it.
+
+    :raises IngestError: the repository cannot be read
+    """
+    mirror.update(path, remote, show=job.show)
+    settings = job.settings
+    selection = Selection(settings.branches, settings.since, settings.until)
+    return Goal(path, remote.origin, snapshot(path, selection), selection, settings.project)
+
+
+def carry_out(todo: Plan, goal: Goal, job: Job, attempt: Attempt) -> Tally:
+    """Do what was planned, and what then turns out to be left because somebody came between; note what was reached.
+
+    :raises IngestError: the repository cannot be read, or Elasticsearch not be written
+    """
+    tally = Tally()
+    for _ in range(_ROUNDS):
+        done, reached = _carried_out(todo, goal, job, attempt)
+        tally.add(done)
+        if reached is not None and attempt.finish(reached, SOME_LACKING if done.lacking else 0):
+            return tally
+        attempt.begin_again()
+        todo = plan(goal, job.contents(goal.origin), None)
+    raise RepositoryBusyError(
+        f"Other runs keep changing what {job.target.alias} holds of {goal.origin}", "let one host at a time load it"
+    )
+
+
+def replay(path: Path, target: Target, rejects: Rejects, *, show: bool) -> Tally:
     """Send the documents of a file of rejects again; what is rejected again goes into a new file.
 
     :raises IngestError: the file is none, or Elasticsearch cannot be written
     """
-    with Progress(path.name, None) as progress:
+    with Progress(path.name, None, show=show) as progress:
         actions = (action for _, action in read(path))
-        return _counted(bulk.send(target, actions, progress.retried), progress, rejects)
+        Ledger(progress, rejects).settle(bulk.send(target, actions, progress.retried))
+        return progress.tally
 
 
-@contextmanager
-def _results(remote: Remote, settings: Settings, *, show: bool) -> Iterator[tuple[Results, int | None]]:
-    """What is read of a repository, its mirror up to date and held against other runs, and how many commits it has.
-
-    A saved log has no mirror, and who knows how many commits.
-    """
-    path = settings.gitpath or mirror.folder(settings.home, remote)
-    render = partial(action, project=settings.project)
-    if path.is_file():
-        items = perceval.read_log(path, remote.origin, settings.project)
-        yield (render(item) for item in items), None
-        return
-    with mirror.held(path):
-        mirror.update(path, remote, show=show)
-        history = History(path, settings.branches)
-        source = reader.Source(path, remote.origin, settings.project)
-        yield reader.read(source, history, render, workers=settings.workers), len(history)
-
-
-def _readable(results: Results, remote: Remote, progress: Progress, rejects: Rejects) -> Iterator[Action]:
-    """The documents among the results; commits that could not be read are listed."""
-    for result in results:
-        if isinstance(result, Action):
-            yield result
-        else:
-            rejects.add_unreadable(remote.origin, result.hash, result.reason)
-            progress.unreadable()
+def _carried_out(todo: Plan, goal: Goal, job: Job, attempt: Attempt) -> tuple[Tally, Reached | None]:
+    """Do what was planned; give what was done, and what was reached, if the index then holds as much as it should."""
+    known = attempt.entry.reached
+    count = len(todo.write) + len(todo.delete)
+    if count:
+        attempt.touch()
+    with Progress(goal.origin, count, show=job.show) as progress:
+        ledger = Ledger(progress, job.rejects, (known and known.lacking) or frozenset())
+        with closing(_results(goal, todo, job)) as results:
+            actions = chain(ledger.readable(results, goal.origin), map(Action, todo.delete))
+            ledger.settle(bulk.send(job.target, actions, progress.retried))
+    done = progress.tally
+    held = job.contents(goal.origin).count() if count else todo.unchanged
+    least = todo.unchanged + done.indexed
+    # A document that is rejected now may have been there before, with other refs.
+    if not least <= held <= least + done.missing:
+        return done, None
+    gitpath = None if job.settings.gitpath is None else str(goal.mirror)
+    return done, Reached(goal.snapshot, goal.selection, goal.project, held, ledger.lacking, gitpath)
 
 
-def _counted(outcomes: Iterable[Outcome], progress: Progress, rejects: Rejects) -> Tally:
-    for outcome in outcomes:
-        if outcome.reason is not None:
-            rejects.add(outcome)
-            progress.rejected()
-            continue
-        if outcome.action.problem is not None:
-            rejects.add_incomplete(outcome.action)
-            progress.incomplete()
-        progress.indexed()
-    return progress.tally
+def as_before(settings: Settings, reached: Reached | None) -> Settings:
+    """Settings that select of a repository what was selected when it was loaded."""
+    if reached is None:
+        return settings
+    gitpath = None if reached.gitpath is None else Path(reached.gitpath)
+    return replace(
+        settings,
+        branches=reached.selection.branches,
+        since=reached.selection.since,
+        until=reached.selection.until,
+        project=reached.project,
+        gitpath=gitpath if gitpath is not None and gitpath.exists() else None,
+    )
+
+
+def _results(goal: Goal, todo: Plan, job: Job) -> reader.Results[Action]:
+    source = reader.Source(goal.mirror, goal.origin, goal.project)
+    render = partial(action, project=goal.project)
+    return reader.read(source, todo.write, render, workers=job.settings.workers)
+
+
+def _load_log(path: Path, remote: Remote, job: Job) -> Tally:
+    """Index what a saved log holds; nothing is deleted, since it need not be the whole history."""
+    project = job.settings.project
+    with (
+        job.state.attempt(remote.origin, str(path)) as attempt,
+        Progress(remote.origin, None, show=job.show) as progress,
+    ):
+        attempt.touch()
+        ledger = Ledger(progress, job.rejects)
+        items = perceval.read_log(path, remote.origin, project)
+        actions: Iterator[Action] = (action(item, project=project) for item in items)
+        ledger.settle(bulk.send(job.target, actions, progress.retried))
+        held = job.contents(remote.origin).count()
+        outcome = Reached(None, Selection(), project, held, ledger.lacking, str(path))
+        attempt.finish(outcome, SOME_LACKING if progress.tally.lacking else 0)
+        return progress.tally

@@ -19,7 +19,8 @@ LINE_EVERY = 30.0
 class Tally:
     """What became of the commits so far.
 
-    :ivar indexed: documents that Elasticsearch has, incomplete ones among them
+    :ivar indexed: documents that Elasticsearch has taken, incomplete ones among them
+    :ivar deleted: documents that are gone
     :ivar incomplete: commits indexed without a part that git could not read
     :ivar unreadable: commits that git could not read at all
     :ivar rejected: documents that Elasticsearch rejected for good
@@ -27,6 +28,7 @@ class Tally:
     """
 
     indexed: int = 0
+    deleted: int = 0
     incomplete: int = 0
     unreadable: int = 0
     rejected: int = 0
@@ -35,12 +37,33 @@ class Tally:
     @property
     def lacking(self) -> int:
         """Commits that are not in the index, or not whole."""
-        return self.incomplete + self.unreadable + self.rejected
+        return self.incomplete + self.missing
 
-    def __iadd__(self, other: "Tally") -> Self:
+    @property
+    def missing(self) -> int:
+        """Commits that are not in the index, or not as they are now."""
+        return self.unreadable + self.rejected
+
+    def __str__(self) -> str:
+        parts = [
+            f"{self.indexed:,} commits indexed",
+            *(
+                f"{count:,} {what}"
+                for count, what in (
+                    (self.incomplete, "of them incomplete"),
+                    (self.deleted, "deleted"),
+                    (self.unreadable, "unreadable"),
+                )
+                if count
+            ),
+            f"{self.rejected:,} rejected",
+        ]
+        return ", ".join(parts)
+
+    def add(self, other: "Tally") -> None:
+        """Count what another one counted too."""
         for name, value in vars(other).items():
             setattr(self, name, getattr(self, name) + value)
-        return self
 
 
 class Progress:
@@ -48,17 +71,19 @@ class Progress:
 
     :param name: what is being loaded
     :param total: commits to expect; None if that cannot be known
+    :param show: a bar, rather than a log line now and then
     """
 
-    def __init__(self, name: str, total: int | None) -> None:
+    def __init__(self, name: str, total: int | None, *, show: bool) -> None:
         self.tally = Tally()
+        self._show = show and total != 0
         self._name = name
         self._total = total
         self._next_line = time.monotonic() + LINE_EVERY
         self._bar: tqdm[NoReturn] | None = None
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if self._show:
             self._bar = tqdm(desc=self._name, total=self._total, unit=" commits", file=sys.stderr, dynamic_ncols=True)
         return self
 
@@ -72,6 +97,12 @@ class Progress:
         """One more commit is indexed."""
         self.tally.indexed += 1
         self._advance()
+
+    def deleted(self) -> None:
+        """One more document is deleted."""
+        self.tally.deleted += 1
+        self._advance()
+        self._show_counts()
 
     def rejected(self) -> None:
         """One more commit is rejected for good."""
@@ -100,7 +131,7 @@ class Progress:
             self._bar.update()
         elif time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + LINE_EVERY
-            done = self.tally.indexed + self.tally.rejected + self.tally.unreadable
+            done = self.tally.indexed + self.tally.deleted + self.tally.missing
             _log.info(
                 "%s: %s of %s commits, %s rejected, %s retried",
                 self._name, f"{done:,}", "?" if self._total is None else f"{self._total:,}",

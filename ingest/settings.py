@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,47 @@ def at_least_one(text: str) -> int:
     """A whole number from 1."""
     if not text.strip().isdecimal() or int(text) < 1:
         raise ValueError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def boolean(text: str) -> bool:
+    """Yes or no."""
+    known = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if text.strip().lower() not in known:
+        raise ValueError(f"{text!r} is neither true nor false")
+    return known[text.strip().lower()]
+
+
+def log_format(text: str) -> str:
+    """How log lines are written."""
+    if text not in ("text", "json"):
+        raise ValueError(f"{text!r} is neither text nor json")
+    return text
+
+
+def since(text: str) -> int:
+    """Seconds since 1970 of a date or a time in ISO 8601; without a zone UTC is meant, a date is its first second."""
+    return _moment(text, "00:00:00")
+
+
+def until(text: str) -> int:
+    """Seconds since 1970 of a date or a time in ISO 8601; without a zone UTC is meant, a date is its last second."""
+    return _moment(text, "23:59:59")
+
+
+def _moment(text: str, time_of_a_date: str) -> int:
+    try:
+        whole = f"{text}T{time_of_a_date}" if re.fullmatch(r"\d{4}-\d\d-\d\d", text.strip()) else text
+        moment = datetime.fromisoformat(whole.strip())
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text!r} is not a date, such as 2026-01-31 or 2026-01-31T12:00:00+01:00") from None
+
+
+def from_zero(text: str) -> int:
+    """A whole number from 0."""
+    if not text.strip().isdecimal():
+        raise ValueError(f"{text!r} is not a whole number from 0")
     return int(text)
 
 
@@ -120,6 +162,12 @@ class Settings:
         "INGEST_BRANCH", "branch to read; again for more", default=(), shown="every branch and tag", flag="--branch",
         many=True,
     )  # fmt: skip
+    since: int | None = _setting(
+        "INGEST_SINCE", "commit date of the oldest commits to read", since, shown="no bound", flag="--since"
+    )
+    until: int | None = _setting(
+        "INGEST_UNTIL", "commit date of the newest commits to read", until, shown="no bound", flag="--until"
+    )
     gitpath: Path | None = _setting(
         "INGEST_GITPATH", "where the mirror lies, or a saved git log to read instead", Path,
         shown="below INGEST_HOME", flag="--gitpath",
@@ -129,6 +177,19 @@ class Settings:
         shown="the cores this process may use", flag="--workers",
     )  # fmt: skip
     project: str | None = _setting("INGEST_PROJECT", "label for the documents", shown="none", flag="--project")
+    keep: int = _setting(
+        "INGEST_KEEP", "previous indices that stay after a reindex", from_zero, default=1, flag="--keep"
+    )
+    wait: bool = _setting(
+        "INGEST_WAIT", "wait while another run holds a repository", boolean, default=False, shown="no, exit code 6",
+        flag="--wait",
+    )  # fmt: skip
+    quiet: bool = _setting(
+        "INGEST_QUIET", "say nothing unless something is wrong", boolean, default=False, shown="no", flag="--quiet"
+    )
+    log_format: str = _setting(
+        "INGEST_LOG_FORMAT", "text, or json for one object a line", log_format, default="text", flag="--log-format"
+    )
     heap: str = _setting("INGEST_HEAP", "heap of the embedded node", default="1g", flag="--heap")
 
     @classmethod

@@ -9,36 +9,16 @@ from typing import Any
 import elasticsearch
 import orjson
 import pytest
-from elasticsearch.helpers import scan
-from perceval.backends.core.git import Git, GitRepository
+from perceval.backends.core.git import GitRepository
 
 from ingest.git import mirror
 from ingest.git.remote import Remote
 from ingest.index import manage
-from ingest.index.conversion import item, repaired
+from ingest.index.conversion import item
 from ingest.index.document import mapping
 from tests.conftest import Run
+from tests.documents import assert_equal_to_perceval, documents, hashes, perceval_items, without_time
 from tests.repository import Repository, linear, of_every_kind
-
-
-def documents(client: elasticsearch.Elasticsearch, alias: str) -> dict[str, dict[str, Any]]:
-    """Every document, by `_id`."""
-    client.indices.refresh(index=alias)
-    return {hit["_id"]: hit["_source"] for hit in scan(client, index=alias, size=100)}
-
-
-def hashes(client: elasticsearch.Elasticsearch, alias: str) -> list[str]:
-    return sorted(document["hash"] for document in documents(client, alias).values())
-
-
-def perceval_items(path: Path, origin: str) -> dict[str, dict[str, Any]]:
-    """What Perceval itself gives for a bare repository, by uuid, with the one repair that documents undergo."""
-    backend = Git(origin, str(path))
-    return {each["uuid"]: repaired(each) for each in backend.fetch(no_update=True)}
-
-
-def without_time(item: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in item.items() if name != "timestamp"}
 
 
 def settings_of(client: elasticsearch.Elasticsearch, alias: str) -> dict[str, Any]:
@@ -60,12 +40,9 @@ def test_every_document_read_back_is_percevals_item(
     repository = of_every_kind(tmp_path / "repository")
     done = ingest("load", repository.path)
     assert done.returncode == 0, done.stderr
-    indexed = documents(client, alias)
-    expected = perceval_items(mirror.folder(home, Remote(str(repository.path))), str(repository.path))
-    assert {document["hash"] for document in indexed.values()} == repository.hashes()
-    assert indexed.keys() == expected.keys()
-    for uuid, document in indexed.items():
-        assert without_time(item(document)) == without_time(expected[uuid])
+    assert set(hashes(client, alias)) == repository.hashes()
+    origin = str(repository.path)
+    assert_equal_to_perceval(client, alias, mirror.folder(home, Remote(origin)), origin)
 
 
 def test_a_commit_of_50000_files_is_one_document_that_lists_them_all(

@@ -197,24 +197,29 @@ def lines(mirror: Path, arguments: Sequence[str], given: Iterable[str] = ()) -> 
         ) from None
 
 
-def talk(arguments: Sequence[str], *, remote: Remote, show: bool) -> None:
+def talk(arguments: Sequence[str], *, remote: Remote, show: bool) -> str:
     """Run a git command that talks to a remote, showing git's own progress on standard error if `show`.
 
+    :return: what it wrote on its standard output
     :raises RepositoryRefusedError: the remote, or the disk, will not do it
     :raises RepositoryUnavailableError: the remote does not answer
     """
-    process = subprocess.Popen(
-        ["git", *arguments], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env=remote_environment(remote)
-    )
-    assert process.stderr is not None  # noqa: S101
-    with process:
+    environment = remote_environment(remote)
+    with (
+        tempfile.TemporaryFile() as output,
+        subprocess.Popen(
+            ["git", *arguments], stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE, env=environment
+        ) as process,
+    ):
         try:
-            complaint = _tee(process.stderr, sys.stderr.buffer.write if show else None)
+            complaint = _tee(cast(IO[bytes], process.stderr), sys.stderr.buffer.write if show else None)
             if process.wait() != 0:
                 raise _failure(remote, complaint)
         except BaseException:
             process.terminate()
             raise
+        output.seek(0)
+        return output.read().decode("utf-8", "replace")
 
 
 def _tee(stream: IO[bytes], write: Callable[[bytes], object] | None) -> bytes:

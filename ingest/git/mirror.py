@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,18 +22,19 @@ def folder(home: Path, remote: Remote) -> Path:
 
 
 @contextlib.contextmanager
-def held(mirror: Path) -> Iterator[None]:
+def held(mirror: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold a mirror against other runs on this machine; a crash releases it.
 
+    :param wait: for as long as another run holds it
     :raises RepositoryBusyError: another run holds it
     :raises RepositoryRefusedError: the folder it lies in cannot be written
     """
-    lock = filelock.FileLock(f"{mirror}.lock", timeout=0, mode=0o600)
+    lock = filelock.FileLock(f"{mirror}.lock", timeout=-1 if wait else 0, mode=0o600)
     try:
         mirror.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock.acquire()
     except filelock.Timeout:
-        raise RepositoryBusyError(f"Another run holds {mirror}", "wait until it has ended") from None
+        raise RepositoryBusyError(f"Another run holds {mirror}", "wait until it has ended, or use --wait") from None
     except OSError as error:
         raise _unwritable(mirror.parent, error) from None
     try:
@@ -68,6 +70,17 @@ def update(mirror: Path, remote: Remote, *, show: bool) -> None:
         remote=remote,
         show=show,
     )  # fmt: skip
+    _follow_head(mirror, remote)
+
+
+def _follow_head(mirror: Path, remote: Remote) -> None:
+    """Where the branch that ``HEAD`` names is gone, take the remote's default branch: the mailmap is read there."""
+    with contextlib.suppress(RepositoryRefusedError):
+        list(command.lines(mirror, ["rev-parse", "--verify", "--quiet", "HEAD"]))
+        return
+    said = command.talk([f"--git-dir={mirror}", "ls-remote", "--symref", "origin", "HEAD"], remote=remote, show=False)
+    if match := re.match(r"ref: (refs/heads/\S+)\tHEAD\n", said):
+        list(command.lines(mirror, ["symbolic-ref", "HEAD", match[1]]))
 
 
 def _clone(mirror: Path, remote: Remote, progress: str, *, show: bool) -> None:

@@ -4,14 +4,15 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sized
 from itertools import chain, islice
 from multiprocessing.connection import Connection, wait
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from ingest.git.commits import Deferred, Source, Unreadable, read_commits, read_merges
 from ingest.git.worker import Render, Task, Worker, rendered
 
-__all__ = ["Source", "Unreadable", "read"]
+__all__ = ["Results", "Source", "Unreadable", "read"]
 
 T = TypeVar("T")
+Results: TypeAlias = Generator[T | Unreadable, None, None]
 
 # Git keeps what it has unpacked for its next commits, so few large batches cost it less than many small ones:
 # with 512 commits a batch it takes a third more time than with 2,048, which hardly differs from all at once.
@@ -31,7 +32,7 @@ def read(
     render: Render[T],
     *,
     workers: int,
-) -> Generator[T | Unreadable, None, None]:
+) -> Results[T]:
     """Read commits: each hash gives one result of ``render`` or an :class:`Unreadable`, in no certain order.
 
     Look-ahead is bounded: a reader whose results are not taken stops. Close the generator to end it early; no
@@ -56,7 +57,7 @@ def read(
     return _read_with_workers(source, _batches(everything, total, workers), render, workers)
 
 
-def _read_here(source: Source, hashes: Iterator[str], render: Render[T]) -> Generator[T | Unreadable, None, None]:
+def _read_here(source: Source, hashes: Iterator[str], render: Render[T]) -> Results[T]:
     while batch := tuple(islice(hashes, _BATCH)):
         deferred: tuple[str, ...] = ()
         for reading in read_commits(source, batch):
@@ -69,9 +70,7 @@ def _read_here(source: Source, hashes: Iterator[str], render: Render[T]) -> Gene
                 yield rendered(merge, render)
 
 
-def _read_with_workers(
-    source: Source, batches: Iterator[tuple[str, ...]], render: Render[T], count: int
-) -> Generator[T | Unreadable, None, None]:
+def _read_with_workers(source: Source, batches: Iterator[tuple[str, ...]], render: Render[T], count: int) -> Results[T]:
     workers: dict[Connection[Any, Any], Worker] = {}
     merges: deque[tuple[str, ...]] = deque()
     try:

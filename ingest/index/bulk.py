@@ -159,12 +159,13 @@ def _answers(target: Target, actions: Sequence[Action], timeout: float) -> Itera
     for action, (ok, result) in zip(actions, results, strict=True):
         (answer,) = result.values()
         if ok and answer["_index"] != target.index:
-            raise ElasticsearchRefusedError(
+            raise ElasticsearchUnavailableError(
                 f"The alias {target.alias} was moved from {target.index} to {answer['_index']} during the load",
-                "find out who moved it; then a new run indexes what is missing",
+                "a reindex does that; the new run takes the index that is behind it now",
             )
-        reason = None if ok else _reason(answer)
-        if answer["status"] in _REFUSED_FOR_ALL:
+        already_gone = not action.source and "error" not in answer
+        reason = None if ok or already_gone else _reason(answer)
+        if answer["status"] in _REFUSED_FOR_ALL and not already_gone:
             raise ElasticsearchRefusedError(
                 f"Elasticsearch no longer lets us write to {target.alias} ({answer['status']} {reason})",
                 "see that the alias, its index and our privileges are as they were before the load",
@@ -172,9 +173,9 @@ def _answers(target: Target, actions: Sequence[Action], timeout: float) -> Itera
         yield Outcome(action, answer["status"], reason)
 
 
-def _expanded(action: Action) -> tuple[dict[str, Any], bytes]:
+def _expanded(action: Action) -> tuple[dict[str, Any], bytes | None]:
     # streaming_bulk hands a body of bytes on as it is.
-    return {"index": {"_id": action.id}}, action.source
+    return ({"index": {"_id": action.id}}, action.source) if action.source else ({"delete": {"_id": action.id}}, None)
 
 
 def _reason(answer: dict[str, Any]) -> str:

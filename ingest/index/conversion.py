@@ -22,12 +22,12 @@ class Action(NamedTuple):
     """One document on its way to ``streaming_bulk``.
 
     :ivar id: ``_id``, Perceval's ``uuid``
-    :ivar source: the document as JSON
+    :ivar source: the document as JSON; empty: it is to be deleted
     :ivar problem: why a part of the commit is missing
     """
 
     id: str
-    source: bytes
+    source: bytes = b""
     problem: str | None = None
 
 
@@ -93,7 +93,7 @@ def document(item: Mapping[str, Any], problem: str | None = None, project: str |
     fields: dict[str, Any] = {
         "hash": data["commit"],
         "parents": data["parents"],
-        "refs": _invertible(data["refs"], "refs", raw, _full_names, _decorations) if data["refs"] else [],
+        "refs": _invertible(data["refs"], "refs", raw, full_names, _decorations) if data["refs"] else [],
         "origin": item["origin"],
         "is_merge": len(data["parents"]) > 1,
         "files": files,
@@ -108,7 +108,7 @@ def document(item: Mapping[str, Any], problem: str | None = None, project: str |
     # Git prints neither header of a signature that it cannot parse.
     for role, name in _SIGNATURES.items():
         if name in data:
-            fields[role] = _invertible(data[name], name, raw, _person, _signature)
+            fields[role] = _invertible(data[name], name, raw, person, _signature)
     for (date, offset), name in _DATES.items():
         if name in data:
             fields[date], fields[offset], exact = _date(data[name])
@@ -173,7 +173,7 @@ def _invertible(value: T, name: str, raw: dict[str, Any], forth: Callable[[T], A
     return converted
 
 
-def _full_names(decorations: list[str]) -> list[str]:
+def full_names(decorations: list[str]) -> list[str]:
     """Perceval's decorations (``HEAD -> refs/heads/x``, ``tag: refs/tags/y``) as full ref names.
 
     Perceval splits them at commas, which a ref's name may hold.
@@ -196,7 +196,7 @@ def _decorations(names: list[str]) -> list[str]:
     return [part for name in decorated for part in name.split(",")]
 
 
-def _person(signature: str) -> dict[str, str]:
+def person(signature: str) -> dict[str, str]:
     """``Name <email>`` in its parts; either may be empty, and a saved log may lack the email."""
     name, bracket, email = signature.rpartition("<")
     if not bracket or not email.endswith(">"):

@@ -1,16 +1,18 @@
 """The index behind the alias: created up front with its mapping, tuned during a first load, put back afterwards."""
 
 import logging
+import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import elasticsearch
 
 from ingest.errors import ElasticsearchRefusedError, IngestError
 from ingest.index import connection
-from ingest.index.document import mapping
+from ingest.index.document import MAPPING_VERSION, mapping
 from ingest.index.patience import patiently
 
 _log = logging.getLogger(__name__)
@@ -18,28 +20,57 @@ _log = logging.getLogger(__name__)
 _TUNED = {"refresh_interval": "-1", "auto_expand_replicas": "false", "number_of_replicas": "0"}
 """Settings during a first load. The values that were there before are kept in the mapping's ``_meta``."""
 _BEFORE = "before_load"
+_BUILT_ON = "built_on"
+_GIVEN_UP_AFTER = timedelta(days=1)
 
 
 def prepare(client: elasticsearch.Elasticsearch, alias: str) -> str:
     """Give the one concrete index behind an alias; create both, with the mapping, where there is none.
 
+    :raises ElasticsearchRefusedError: the name belongs to a concrete index, or the alias to several, or its index was
+        made for other documents
+    :raises ElasticsearchUnavailableError: Elasticsearch does not answer
+    """
+    with connection.explained(client):
+        index = behind(client, alias)
+        if index is None:
+            return _create(client, alias)
+        version = mapping_version(client, index)
+        if version != MAPPING_VERSION:
+            found = "no version" if version is None else f"version {version}"
+            raise ElasticsearchRefusedError(
+                f"The mapping of {index} has {found}, this program writes version {MAPPING_VERSION}",
+                f"build it anew from the repositories that it holds: make reindex INDEX={alias}",
+            )
+        return index
+
+
+def mapping_version(client: elasticsearch.Elasticsearch, index: str) -> int | None:
+    """The version of the mapping that an index was made with; None: it is not of this program's making.
+
+    :raises IngestError: Elasticsearch does not answer
+    """
+    with connection.explained(client):
+        version: int | None = _meta(client, index).get("mapping_version")
+        return version
+
+
+def behind(client: elasticsearch.Elasticsearch, alias: str) -> str | None:
+    """The one concrete index behind an alias; None where there is none.
+
     :raises ElasticsearchRefusedError: the name belongs to a concrete index, or the alias to several
     :raises ElasticsearchUnavailableError: Elasticsearch does not answer
     """
     with connection.explained(client):
-        return _behind(client, alias) or _create(client, alias)
-
-
-def _behind(client: elasticsearch.Elasticsearch, alias: str) -> str | None:
-    try:
-        indices = sorted(client.indices.get_alias(name=alias))
-    except elasticsearch.NotFoundError:
-        if client.indices.exists(index=alias):
-            raise ElasticsearchRefusedError(
-                f"{alias} is an index of its own at {connection.shown(client)}, not an alias",
-                "choose another name with INDEX=… or --index, or remove that index",
-            ) from None
-        return None
+        try:
+            indices = sorted(client.indices.get_alias(name=alias))
+        except elasticsearch.NotFoundError:
+            if client.indices.exists(index=alias):
+                raise ElasticsearchRefusedError(
+                    f"{alias} is an index of its own at {connection.shown(client)}, not an alias",
+                    "choose another name with INDEX=… or --index, or remove that index",
+                ) from None
+            return None
     if len(indices) > 1:
         raise ElasticsearchRefusedError(
             f"The alias {alias} at {connection.shown(client)} stands for several indices: {', '.join(indices)}",
@@ -49,13 +80,99 @@ def _behind(client: elasticsearch.Elasticsearch, alias: str) -> str | None:
 
 
 def _create(client: elasticsearch.Elasticsearch, alias: str) -> str:
-    index = f"{alias}-{datetime.now(UTC):%Y%m%d%H%M%S%f}"
+    index = new_name(alias)
     client.indices.create(index=index, mappings=mapping(), aliases={alias: {}})
     first = min(client.indices.get_alias(name=alias))
     if first != index:
         # Another run created one at the same moment; both see the same two and keep the same one.
         client.indices.delete(index=index)
     return str(first)
+
+
+def new_name(alias: str) -> str:
+    """A name for a new index of an alias, later in order than all before it."""
+    return f"{alias}-{datetime.now(UTC):%Y%m%d%H%M%S%f}"
+
+
+def create_beside(client: elasticsearch.Elasticsearch, index: str, live: str | None) -> None:
+    """Make an index that nobody searches, because only an alias of its own, see `building`, stands for it.
+
+    :param index: see `new_name`
+    :param live: the index behind `alias`, from which shards, replicas and refresh interval are taken
+    :raises IngestError: Elasticsearch does not do it
+    """
+    with connection.explained(client):
+        settings = {} if live is None else _settings(client, live)
+        meta = {"_meta": {"mapping_version": MAPPING_VERSION, _BUILT_ON: socket.gethostname()}}
+        client.indices.create(
+            index=index, mappings=mapping() | meta, settings=settings, aliases={building(index): {"is_hidden": True}}
+        )
+
+
+def building(index: str) -> str:
+    """The alias of an index that is being built."""
+    return f"{index}-building"
+
+
+def swap(client: elasticsearch.Elasticsearch, alias: str, live: str | None, index: str) -> None:
+    """Let the alias stand for another index, for everybody at the same moment.
+
+    :raises ElasticsearchRefusedError: it no longer stands for `live`
+    :raises IngestError: Elasticsearch does not do it
+    """
+    actions: list[dict[str, Any]] = [
+        {"remove": {"index": index, "alias": building(index)}},
+        {"add": {"index": index, "alias": alias}},
+    ]
+    if live is not None:
+        actions.append({"remove": {"index": live, "alias": alias, "must_exist": True}})
+    with connection.explained(client):
+        client.indices.update_aliases(actions=actions)
+
+
+def superseded(client: elasticsearch.Elasticsearch, alias: str, keep: int) -> list[str]:
+    """The indices of an alias that nobody needs any more: previous ones but the newest, abandoned ones.
+
+    One that a run on another machine may still be building is not among them for a day.
+
+    :param keep: how many of the previous ones stay
+    """
+    pattern = re.compile(rf"{re.escape(alias)}-(\d{{20}})")
+    previous, abandoned = [], []
+    with connection.explained(client):
+        for index, body in client.indices.get(index=f"{alias}-*", features=["aliases", "mappings"]).items():
+            match = pattern.fullmatch(index)
+            meta = body["mappings"].get("_meta", {})
+            if match is None or "mapping_version" not in meta or body["aliases"].keys() - {building(index)}:
+                continue
+            if building(index) not in body["aliases"]:
+                previous.append(index)
+            elif meta.get(_BUILT_ON) == socket.gethostname() or _age(match[1]) > _GIVEN_UP_AFTER:
+                abandoned.append(index)
+    return sorted(previous)[: max(0, len(previous) - keep)] + abandoned
+
+
+def versions(client: elasticsearch.Elasticsearch, alias: str) -> set[str]:
+    """All indices of an alias: the one behind it, previous ones, and those being built.
+
+    :raises IngestError: Elasticsearch does not answer
+    """
+    with connection.explained(client):
+        return set(client.indices.get(index=f"{alias}-*", features="aliases"))
+
+
+def _age(stamp: str) -> timedelta:
+    return datetime.now(UTC) - datetime.strptime(stamp, "%Y%m%d%H%M%S%f").replace(tzinfo=UTC)
+
+
+def remove(client: elasticsearch.Elasticsearch, indices: list[str]) -> None:
+    """Delete indices, which may be gone already.
+
+    :raises IngestError: Elasticsearch does not do it
+    """
+    if indices:
+        with connection.explained(client):
+            client.indices.delete(index=indices, ignore_unavailable=True)
 
 
 @contextmanager
@@ -97,8 +214,20 @@ def _values_before_load(client: elasticsearch.Elasticsearch, index: str) -> dict
     client.indices.refresh(index=index)
     if client.count(index=index)["count"]:
         return None
-    settings = client.indices.get_settings(index=index, flat_settings=True)[index]["settings"]
-    return {name: settings.get(f"index.{name}") for name in _TUNED}
+    current = _current(client, index)
+    return {name: current.get(f"index.{name}") for name in _TUNED}
+
+
+def _settings(client: elasticsearch.Elasticsearch, index: str) -> dict[str, Any]:
+    """What a user may have set, as it was before a load that was killed."""
+    before = _meta(client, index).get(_BEFORE, {})
+    current = _current(client, index)
+    found = {name: before.get(name, current.get(f"index.{name}")) for name in ("number_of_shards", *_TUNED)}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _current(client: elasticsearch.Elasticsearch, index: str) -> dict[str, Any]:
+    return dict(client.indices.get_settings(index=index, flat_settings=True)[index]["settings"])
 
 
 def _meta(client: elasticsearch.Elasticsearch, index: str) -> dict[str, Any]:

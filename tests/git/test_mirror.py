@@ -17,8 +17,8 @@ import pytest
 from ingest.git import mirror
 from ingest.git.remote import Remote
 from tests.conftest import Run
+from tests.documents import documents, hashes
 from tests.repository import Repository, linear
-from tests.test_load import documents, hashes
 
 USERNAME, PASSWORD = "marker-user", "marker p@ss/w%rd"
 IN_A_URL = "marker-user:marker%20p%40ss%2Fw%25rd"

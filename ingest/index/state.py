@@ -1,0 +1,379 @@
+"""What has been indexed: one document per origin and index in ``INDEX-state``, written last.
+
+Each run is an attempt. It notes its beginning in the document, and writes what it reached at its end, if nobody has
+changed the document in between (Elasticsearch's optimistic concurrency). An attempt that is still noted when another
+begins was killed, or goes on elsewhere: then nothing but a look at everything tells what the index holds.
+"""
+
+import hashlib
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+from uuid import uuid4
+
+import elasticsearch
+
+from ingest.errors import IngestError
+from ingest.git.history import Selection
+from ingest.git.snapshot import Snapshot
+from ingest.index import connection
+from ingest.index.patience import patiently
+
+MOST_LACKING: Final = 1000
+"""So many lacking commits are remembered; where there are more, the next run looks for them."""
+_GIVEN_UP_AFTER: Final = timedelta(days=1)
+_LAST_WORDS: Final = 5
+"""Seconds that a failed run may take to note its failure."""
+T = TypeVar("T")
+_MAPPING: Final = {
+    "dynamic": "strict",
+    "properties": {
+        "index": {"type": "keyword"},
+        "origin": {"type": "keyword", "ignore_above": 8191},
+        "commits": {"type": "long"},
+        "last_success": {"type": "date"},
+        "last_attempt": {
+            "properties": {
+                "run": {"type": "keyword"},
+                "host": {"type": "keyword"},
+                "started": {"type": "date"},
+                "seconds": {"type": "float"},
+                "exit_code": {"type": "short"},
+                "outcome": {"type": "keyword", "ignore_above": 8191},
+            }
+        },
+        # Never searched.
+        "unfinished": {"type": "object", "enabled": False},
+        "reached": {"type": "object", "enabled": False},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What a successful run left in the index.
+
+    :ivar snapshot: the mirror that the index is equal to; None: it came from a saved log
+    :ivar commits: documents of this origin
+    :ivar lacking: hashes of commits that were rejected or unreadable; None: too many to remember
+    :ivar gitpath: where the mirror, or the saved log, lies, if not in its usual place
+    """
+
+    snapshot: Snapshot | None
+    selection: Selection
+    project: str | None
+    commits: int
+    lacking: frozenset[str] | None
+    gitpath: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is kept in the document."""
+        return asdict(self) | {"lacking": None if self.lacking is None else sorted(self.lacking)}
+
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> Self:
+        """The inverse of `to_json`, for what Elasticsearch gives back."""
+        shot, selection, lacking = kept["snapshot"], kept["selection"], kept["lacking"]
+        return cls(
+            None if shot is None else Snapshot(**{**shot, "tips": tuple(shot["tips"])}),
+            Selection(**{**selection, "branches": tuple(selection["branches"])}),
+            kept["project"],
+            kept["commits"],
+            None if lacking is None else frozenset(lacking),
+            kept["gitpath"],
+        )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the document of an origin says.
+
+    :ivar reached: by the last successful run; None: there was none
+    :ivar unfinished: the attempts, by run, of whose end nothing is known
+    """
+
+    origin: str
+    reached: Reached | None = None
+    last_success: str | None = None
+    last_attempt: dict[str, Any] | None = None
+    unfinished: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, source: dict[str, Any]) -> Self:
+        """From the document's ``_source``."""
+        reached = source["reached"]
+        return cls(
+            source["origin"],
+            None if reached is None else Reached.from_json(reached),
+            source["last_success"],
+            source["last_attempt"],
+            source["unfinished"],
+        )
+
+    def to_json(self, index: str) -> dict[str, Any]:
+        """The document's ``_source``."""
+        reached = self.reached
+        return {
+            "index": index,
+            "origin": self.origin,
+            "commits": None if reached is None else reached.commits,
+            "last_success": self.last_success,
+            "last_attempt": self.last_attempt,
+            "unfinished": self.unfinished,
+            "reached": None if reached is None else reached.to_json(),
+        }
+
+
+@dataclass(frozen=True)
+class State:
+    """The state of one index.
+
+    :param alias: INDEX; the state is in ``INDEX-state``
+    :param index: the concrete index that it is the state of
+    :param retry_for: seconds without an answer until it is given up
+    """
+
+    client: elasticsearch.Elasticsearch
+    alias: str
+    index: str
+    retry_for: float
+
+    @property
+    def name(self) -> str:
+        """The index that holds the state."""
+        return f"{self.alias}-state"
+
+    def create(self) -> None:
+        """Make the index that holds the state, where it is missing. It is hidden from searches by wildcard.
+
+        :raises IngestError: Elasticsearch does not do it
+        """
+
+        def create() -> None:
+            with connection.explained(self.client):
+                if self.client.indices.exists(index=self.name):
+                    return
+                try:
+                    self.client.indices.create(
+                        index=self.name,
+                        mappings=_MAPPING,
+                        settings={"hidden": True, "number_of_shards": 1, "auto_expand_replicas": "0-1"},
+                    )
+                except elasticsearch.BadRequestError as error:
+                    # Another run was quicker.
+                    if error.error != "resource_already_exists_exception":
+                        raise
+
+        self.patiently(create)
+
+    def attempt(self, origin: str, place: str) -> "Attempt":
+        """A run over one origin, as a context; what it is to the state begins when it is entered.
+
+        :param place: where its mirror lies, which the caller holds: nobody else on this machine works there
+        """
+        return Attempt(self, origin, f"{socket.gethostname()}:{place}")
+
+    def entries(self) -> Iterator[Entry]:
+        """What is known of each origin, ordered by it.
+
+        :raises IngestError: Elasticsearch does not answer
+        """
+        after: list[Any] | None = None
+        while True:
+            hits = self._page(after)
+            for hit in hits:
+                yield Entry.from_json(hit["_source"])
+            if not hits:
+                return
+            after = hits[-1]["sort"]
+
+    def sweep(self, existing: set[str]) -> None:
+        """Remove what is known of indices other than these.
+
+        :raises IngestError: Elasticsearch does not do it
+        """
+
+        def sweep() -> None:
+            with connection.explained(self.client):
+                self.client.indices.refresh(index=self.name)
+                others = {"bool": {"must_not": {"terms": {"index": sorted(existing)}}}}
+                while True:
+                    hits = self.client.search(index=self.name, query=others, source=False, size=1000)["hits"]["hits"]
+                    if not hits:
+                        return
+                    deletions = [{"delete": {"_id": hit["_id"]}} for hit in hits]
+                    self.client.bulk(index=self.name, operations=deletions, refresh=True)
+
+        self.patiently(sweep)
+
+    def patiently(self, call: Callable[[], T]) -> T:
+        """Call until Elasticsearch answers.
+
+        :raises ElasticsearchUnavailableError: it did not within `retry_for` seconds
+        """
+        return patiently(call, self.retry_for, f"The state in {self.name} could not be used")
+
+    def _page(self, after: list[Any] | None) -> list[dict[str, Any]]:
+        def search() -> list[dict[str, Any]]:
+            with connection.explained(self.client):
+                if after is None:
+                    self.client.indices.refresh(index=self.name)
+                answer = self.client.search(
+                    index=self.name,
+                    query={"term": {"index": self.index}},
+                    sort=[{"origin": "asc"}],
+                    search_after=after,
+                    size=100,
+                )
+                return list(answer["hits"]["hits"])
+
+        return self.patiently(search)
+
+
+class Attempt:
+    """A run over one origin.
+
+    :ivar entry: what the state said when it began
+    :ivar sure: whether the index holds what `entry` says, as far as this program knows
+    """
+
+    def __init__(self, state: State, origin: str, host: str) -> None:
+        self.entry = Entry(origin)
+        self.sure = True
+        self._state = state
+        self._run = uuid4().hex
+        self._host = host
+        self._touched = False
+        self._ended = False
+        self._started = datetime.now(UTC)
+        self._clock = time.monotonic()
+        self._version: dict[str, int] = {}
+        digest = hashlib.sha256(origin.encode("utf-8", "surrogateescape")).hexdigest()
+        self._id = f"{state.index}:{digest}"
+
+    def __enter__(self) -> Self:
+        self._state.patiently(self._begin)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            with suppress(IngestError):
+                self._fail(error)
+        elif not self._ended:
+            self._state.patiently(self._withdraw)
+
+    def touch(self) -> None:
+        """From now on the index may no longer hold what the state says."""
+        self._touched = True
+
+    def begin_again(self) -> None:
+        """Somebody else has been at work: look at the state anew.
+
+        :raises IngestError: Elasticsearch does not do it
+        """
+        self._state.patiently(self._begin)
+
+    def finish(self, reached: Reached, exit_code: int) -> bool:
+        """Note what was reached.
+
+        :return: whether it is noted; not when another run has begun or ended meanwhile
+        :raises IngestError: Elasticsearch does not do it
+        """
+        now = datetime.now(UTC)
+        others = {
+            run: each
+            for run, each in self.entry.unfinished.items()
+            if run != self._run
+            and each["host"] != self._host
+            and now - datetime.fromisoformat(each["started"]) < _GIVEN_UP_AFTER
+        }
+        entry = replace(
+            self.entry,
+            reached=reached,
+            last_success=now.isoformat(),
+            last_attempt=self._attempt("done", exit_code),
+            unfinished=others,
+        )
+        self._ended = self._state.patiently(lambda: self._written(entry, self._version))
+        return self._ended
+
+    def _begin(self) -> None:
+        while True:
+            entry, version = self._read()
+            self.sure = not entry.unfinished
+            self.entry = entry
+            mine = {"host": self._host, "started": self._started.isoformat()}
+            begun = replace(
+                entry, last_attempt=self._attempt("running", None), unfinished=entry.unfinished | {self._run: mine}
+            )
+            if self._written(begun, version):
+                return
+
+    def _fail(self, error: BaseException) -> None:
+        what = error.what if isinstance(error, IngestError) else "interrupted"
+        code = getattr(error, "exit_code", 1)
+        while True:
+            entry, version = self._read(_LAST_WORDS)
+            unfinished = {run: each for run, each in entry.unfinished.items() if self._touched or run != self._run}
+            failed = replace(entry, last_attempt=self._attempt(what, code), unfinished=unfinished)
+            if self._written(failed, version, timeout=_LAST_WORDS):
+                return
+
+    def _withdraw(self) -> None:
+        """It was only a look."""
+        while True:
+            entry, version = self._read()
+            unfinished = {run: each for run, each in entry.unfinished.items() if run != self._run}
+            mine = (entry.last_attempt or {}).get("run") == self._run
+            last = self.entry.last_attempt if mine else entry.last_attempt
+            if self._written(replace(entry, last_attempt=last, unfinished=unfinished), version):
+                return
+
+    def _attempt(self, outcome: str, exit_code: int | None) -> dict[str, Any]:
+        return {
+            "run": self._run,
+            "host": self._host,
+            "started": self._started.isoformat(),
+            "seconds": None if exit_code is None else round(time.monotonic() - self._clock, 3),
+            "exit_code": exit_code,
+            "outcome": outcome,
+        }
+
+    def _read(self, timeout: float = connection.REQUEST_TIMEOUT) -> tuple[Entry, dict[str, int]]:
+        client = self._state.client.options(request_timeout=timeout)
+        with connection.explained(client):
+            try:
+                found = client.get(index=self._state.name, id=self._id)
+            except elasticsearch.NotFoundError as error:
+                if "found" not in error.body:
+                    raise
+                return Entry(self.entry.origin), {}
+        return Entry.from_json(found["_source"]), {
+            "if_seq_no": found["_seq_no"],
+            "if_primary_term": found["_primary_term"],
+        }
+
+    def _written(self, entry: Entry, version: dict[str, int], timeout: float = connection.REQUEST_TIMEOUT) -> bool:
+        """Write the document if it is still of that version (none: if it is still missing)."""
+        client = self._state.client.options(request_timeout=timeout)
+        with connection.explained(client):
+            try:
+                answer = client.index(
+                    index=self._state.name,
+                    id=self._id,
+                    document=entry.to_json(self._state.index),
+                    op_type=None if version else "create",
+                    if_seq_no=version.get("if_seq_no"),
+                    if_primary_term=version.get("if_primary_term"),
+                )
+            except elasticsearch.ConflictError:
+                return False
+        self._version = {"if_seq_no": answer["_seq_no"], "if_primary_term": answer["_primary_term"]}
+        return True

@@ -1,0 +1,142 @@
+"""What users and cron are told: status, verify, quiet runs, JSON lines, and a repository that is held."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import elasticsearch
+import pytest
+
+from ingest.git import mirror
+from ingest.git.remote import Remote
+from tests.conftest import Run
+from tests.documents import documents, hashes
+from tests.repository import Repository, linear
+from tests.test_errors import one_line
+
+
+@pytest.fixture
+def repository(tmp_path: Path, ingest: Run) -> Repository:
+    repository = linear(tmp_path / "repository", 5)
+    assert ingest("load", repository.path).returncode == 0
+    return repository
+
+
+def test_status_tells_of_each_repository_how_its_last_run_ended(
+    repository: Repository, tmp_path: Path, alias: str, ingest: Run
+) -> None:
+    missing = tmp_path / "missing"
+    assert ingest("load", missing).returncode == 4
+    done = ingest("status", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["index"], found["documents"]) == (alias, 5)
+    bad, good = found["origins"]
+    assert (good["origin"], good["commits"], good["lacking"]) == (str(repository.path), 5, 0)
+    assert good["last_attempt"]["exit_code"] == 0
+    assert good["last_attempt"]["seconds"] > 0
+    assert good["mirror_bytes"] > 1000
+    assert (bad["origin"], bad["commits"], bad["last_success"]) == (str(missing), None, None)
+    assert bad["last_attempt"]["exit_code"] == 4
+    assert "cannot be read" in bad["last_attempt"]["outcome"]
+    printed = ingest("status").stdout.splitlines()
+    assert printed[0].startswith(f"{alias} at ")
+    assert printed[2].endswith(str(missing))
+    assert printed[3].endswith(str(repository.path))
+
+
+def test_a_failure_does_not_hide_the_last_success(repository: Repository, tmp_path: Path, ingest: Run) -> None:
+    repository.path.rename(tmp_path / "away")
+    assert ingest("load", repository.path).returncode == 4
+    (origin,) = json.loads(ingest("status", "--json").stdout)["origins"]
+    assert (origin["commits"], origin["last_attempt"]["exit_code"]) == (5, 4)
+    assert origin["last_success"] < origin["last_attempt"]["started"]
+    (tmp_path / "away").rename(repository.path)
+    # The index was not touched, so what was reached before still holds.
+    assert ingest("load", repository.path).stdout.startswith("0 commits indexed")
+
+
+def test_status_of_an_index_that_does_not_exist(ingest: Run, alias: str) -> None:
+    assert ingest("status").stdout.startswith(f"There is no {alias} at ")
+
+
+def test_verify_says_what_differs_and_repair_mends_it(
+    repository: Repository, client: elasticsearch.Elasticsearch, alias: str, ingest: Run
+) -> None:
+    done = ingest("verify")
+    assert (done.returncode, done.stdout) == (0, f"{repository.path}: 5 equal, 0 different\n")
+    before = documents(client, alias)
+    lost, wrong, doubled = sorted(before)[:3]
+    client.delete(index=alias, id=lost)
+    client.update(index=alias, id=wrong, doc={"subject": "Something else", "lines_added": 7})
+    client.index(index=alias, id="doubled", document=before[doubled])
+    done = ingest("verify", repository.path)
+    assert done.returncode == 3
+    assert sorted(done.stdout.splitlines()) == sorted(
+        [
+            f"missing {before[lost]['hash']}",
+            f"differs {before[wrong]['hash']}: lines_added, subject",
+            f"surplus {before[doubled]['hash']}",
+            f"{repository.path}: 3 equal, 3 different",
+        ]
+    )
+    done = ingest("verify", "--repair")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1].endswith("3 different; 2 commits indexed, 1 deleted, 0 rejected")
+    assert ingest("verify").returncode == 0
+    assert ingest("load", repository.path).stdout.startswith("0 commits indexed")
+
+
+def test_verify_leaves_no_trace(
+    repository: Repository, client: elasticsearch.Elasticsearch, alias: str, ingest: Run
+) -> None:
+    client.indices.refresh(index=f"{alias}-state")
+    before = client.search(index=f"{alias}-state")["hits"]["hits"][0]["_source"]
+    assert ingest("verify").returncode == 0
+    client.indices.refresh(index=f"{alias}-state")
+    assert client.search(index=f"{alias}-state")["hits"]["hits"][0]["_source"] == before
+
+
+def test_a_quiet_run_says_nothing_unless_something_is_wrong(
+    repository: Repository, tmp_path: Path, ingest: Run
+) -> None:
+    repository.commit("New")
+    done = ingest("load", "--quiet", repository.path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = ingest("verify", INGEST_QUIET="true")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    one_line(ingest("load", "--quiet", tmp_path / "missing"), 4, "missing")
+
+
+def test_log_lines_as_json(repository: Repository, tmp_path: Path, ingest: Run) -> None:
+    repository.commit("New")
+    done = ingest("load", "--log-format", "json", repository.path)
+    (line,) = map(json.loads, done.stderr.splitlines())
+    assert (line["level"], line["origin"], line["indexed"], line["rejected"]) == ("info", str(repository.path), 2, 0)
+    done = ingest("load", tmp_path / "missing", INGEST_LOG_FORMAT="json")
+    (line,) = map(json.loads, done.stderr.splitlines())
+    assert line["level"] == "error"
+    assert "missing" in line["message"]
+
+
+def test_who_comes_second_is_told_or_waits(
+    tmp_path: Path,
+    client: elasticsearch.Elasticsearch,
+    alias: str,
+    home: Path,
+    environment: dict[str, str],
+    ingest: Run,
+) -> None:
+    repository = linear(tmp_path / "repository", 3)
+    command = [sys.executable, "-m", "ingest", "load", "--wait", str(repository.path)]
+    with mirror.held(mirror.folder(home, Remote(str(repository.path)))):
+        one_line(ingest("load", repository.path), 6, "Another run holds", "--wait")
+        waiting = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        while not client.indices.exists(index=f"{alias}-state"):
+            assert waiting.poll() is None
+        assert waiting.poll() is None
+    printed, _ = waiting.communicate(timeout=60)
+    assert waiting.returncode == 0
+    assert printed.startswith("3 commits indexed")
+    assert set(hashes(client, alias)) == repository.hashes()
