@@ -31,7 +31,7 @@ stop: $(VENV)/ready ## stop the embedded Elasticsearch
 	@$(BIN)/ingest node stop
 
 test: $(VENV)/ready-dev ## run the tests against a real Elasticsearch (CI=true: the slow ones too)
-	@$(BIN)/python -m pytest $(if $(CI),,-m "not slow")
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(if $(CI),,-m "not slow")
 
 lint: $(VENV)/ready-dev ## check format, style and types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy

@@ -16,6 +16,7 @@ from ingest.git import mirror
 from ingest.git.history import Selection
 from ingest.git.remote import Remote
 from ingest.index import manage
+from ingest.index.document import mapping
 from ingest.index.state import Reached, State
 from tests.conftest import Run
 from tests.documents import assert_equal_to_perceval, documents, hashes
@@ -253,6 +254,27 @@ def test_a_run_that_was_stopped_in_the_middle_is_completed_by_the_next(
         each for each in documents(world.client, world.alias).values() if "refs/tags/since-then" in each["refs"]
     )
     assert tagged["hash"] == repository.git("rev-parse", "HEAD~1999")
+
+
+def test_commits_that_are_lacking_are_tried_again_by_each_run_and_listed_once(
+    tmp_path: Path, client: elasticsearch.Elasticsearch, alias: str, home: Path, ingest: Run
+) -> None:
+    repository = Repository(tmp_path / "repository")
+    repository.commit("1")
+    repository.commit("Not a number")
+    narrow = mapping()
+    narrow["properties"]["message"] = {"type": "integer"}
+    client.indices.create(index=f"{alias}-narrow", mappings=narrow, aliases={alias: {}})
+    done = ingest("load", repository.path)
+    assert (done.returncode, done.stdout.split(" in ")[0]) == (3, "1 commits indexed, 1 rejected")
+    done = ingest("load", repository.path)
+    assert (done.returncode, done.stdout.split(" in ")[0]) == (3, "0 commits indexed, 1 rejected")
+    assert "1 commits are still lacking" in done.stderr
+    assert len(list((home / "rejects").iterdir())) == 1
+    client.indices.put_mapping(index=alias, properties={"message": {"type": "integer", "ignore_malformed": True}})
+    done = ingest("load", repository.path)
+    assert (done.returncode, done.stdout.split(" in ")[0]) == (0, "1 commits indexed, 0 rejected")
+    assert set(hashes(client, alias)) == repository.hashes()
 
 
 @pytest.fixture

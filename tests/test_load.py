@@ -322,10 +322,10 @@ def test_commits_that_git_cannot_read_whole_are_indexed_as_far_as_they_go_and_li
     lost = repository.git("rev-parse", "HEAD~2:a")
     (place / "objects" / lost[:2] / lost[2:]).unlink()
 
-    done = ingest("load", "--gitpath", place, repository.path)
+    done = ingest("load", "--gitpath", place, "--index", f"{alias}-2", repository.path)
     assert done.returncode == 3
     assert done.stdout.startswith("5 commits indexed, 2 of them incomplete, 0 rejected in ")
-    after = documents(client, alias)
+    after = documents(client, f"{alias}-2")
     hurt = {repository.git("rev-parse", "HEAD~2"), repository.git("rev-parse", "HEAD~1")}
     for uuid, document in after.items():
         if document["hash"] in hurt:
@@ -338,4 +338,4 @@ def test_commits_that_git_cannot_read_whole_are_indexed_as_far_as_they_go_and_li
     assert str(file) in done.stderr
     listed = [orjson.loads(line) for line in file.read_bytes().splitlines()]
     assert {line["hash"] for line in listed} == hurt
-    assert {(line["index"], line["origin"]) for line in listed} == {(alias, str(repository.path))}
+    assert {(line["index"], line["origin"]) for line in listed} == {(f"{alias}-2", str(repository.path))}

@@ -173,7 +173,7 @@ def test_an_alias_that_is_moved_stops_the_load(client: elasticsearch.Elasticsear
     client.indices.create(index=f"{alias}-other")
     moved = {"remove": {"index": stable.index, "alias": alias}}, {"add": {"index": f"{alias}-other", "alias": alias}}
     client.indices.update_aliases(actions=moved)
-    with pytest.raises(ElasticsearchRefusedError, match="was moved"):
+    with pytest.raises(ElasticsearchUnavailableError, match="was moved"):
         list(send(stable, actions(3), unexpected))
 
 
