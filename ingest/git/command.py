@@ -182,13 +182,13 @@ def _start(mirror: Path, arguments: Sequence[str], complaints: IO[bytes]) -> sub
         ) from error
 
 
-def lines(mirror: Path, arguments: Sequence[str]) -> Iterator[str]:
-    """The lines that a git command writes in a mirror, without their ends.
+def lines(mirror: Path, arguments: Sequence[str], given: Iterable[str] = ()) -> Iterator[str]:
+    """The lines that a git command writes in a mirror, without their ends; see :func:`run` for ``given``.
 
     :raises RepositoryRefusedError: after the last line, when git did not end well
     """
     try:
-        for line in run(mirror, arguments):
+        for line in run(mirror, arguments, given):
             yield line.rstrip("\n")
     except GitFailedError as error:
         raise RepositoryRefusedError(

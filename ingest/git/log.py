@@ -22,24 +22,25 @@ from perceval.backends.core.git import GitRepository
 from ingest.git import command, dates
 from ingest.git.command import Lines
 
-_CHOSEN: Final = ("--no-walk=unsorted", "--no-notes", "--no-show-signature", "--ignore-missing", "--stdin")
+CHOSEN: Final = ("--no-walk=unsorted", "--no-notes", "--no-show-signature", "--ignore-missing", "--stdin")
+"""Those commits only that are named on standard input, in that order."""
 _PERCEVAL: Final = tuple(GitRepository.GIT_PRETTY_OUTPUT_OPTS)
 _DIFF: Final = frozenset({"--raw", "--numstat", "-M", "-C", "-c"})
 
-WHOLE: Final = (*_CHOSEN, *_PERCEVAL)
+WHOLE: Final = (*CHOSEN, *_PERCEVAL)
 """Perceval's own options."""
 # Spelt so that git before 2.31, which has no --diff-merges=first-parent, takes it.
-FIRST_PARENT: Final = (*_CHOSEN, *(option for option in _PERCEVAL if option != "-c"), "-m", "--first-parent")
+FIRST_PARENT: Final = (*CHOSEN, *(option for option in _PERCEVAL if option != "-c"), "-m", "--first-parent")
 """Each commit against its first parent only."""
-WITHOUT_DIFF: Final = (*_CHOSEN, *(option for option in _PERCEVAL if option not in _DIFF), "--no-patch")
+WITHOUT_DIFF: Final = (*CHOSEN, *(option for option in _PERCEVAL if option not in _DIFF), "--no-patch")
 """Each commit's header and message only."""
-NAMES: Final = (*_CHOSEN, "--no-patch", "--format=%H")
+NAMES: Final = (*CHOSEN, "--no-patch", "--format=%H")
 RAW_DATES: Final = ("--date=raw",)
 BEFORE_THE_EPOCH: Final = "Timestamp before Unix epoch"
 """What git dies of where a date in its own zone lies before 1970, unless dates are raw."""
-TREES: Final = (*_CHOSEN, "--no-mailmap", "--no-patch", "--format=%H %T %P")
+TREES: Final = (*CHOSEN, "--no-mailmap", "--no-patch", "--format=%H %T %P")
 CHANGES: Final = (
-    *_CHOSEN,
+    *CHOSEN,
     "--no-mailmap",
     "-m",
     "--first-parent",
@@ -49,7 +50,7 @@ CHANGES: Final = (
     "--format=commit %H",
 )
 """Each commit's ``:`` lines against its first parent, which take no file's content."""
-_COMBINED: Final = (*_CHOSEN, "--no-mailmap", "--merges", "--raw", "-c", "--no-renames", "--format=commit %H %P")
+_COMBINED: Final = (*CHOSEN, "--no-mailmap", "--merges", "--raw", "-c", "--no-renames", "--format=commit %H %P")
 
 
 class Merges(NamedTuple):

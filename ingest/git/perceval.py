@@ -63,6 +63,11 @@ class Git(perceval.Git):  # type: ignore[misc]
             yield from Parser(log).parse()
 
 
+def refs(decoration: str) -> list[str]:
+    """The ``refs`` that Perceval's parser makes of a decoration, which it splits at each comma."""
+    return [part.strip() for part in decoration.split(",")] if decoration else []
+
+
 def read_log(path: Path, origin: str, tag: str | None = None) -> Iterator[dict[str, Any]]:
     """Perceval's items from a saved git log, in its order.
 
