@@ -95,7 +95,10 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("repositories", metavar="REPO...", nargs=-1, envvar="INGEST_REPO")
-@_takes("index", "chunk_size", "chunk_bytes", "retry_for", "branches", "gitpath", "workers", "project", "heap")
+@_takes(
+    "index", "chunk_size", "chunk_bytes", "retry_for", "branches", "gitpath", "workers", "items_bytes", "project",
+    "heap",
+)  # fmt: skip
 @click.pass_obj
 def load(flags: dict[str, Any], repositories: tuple[str, ...]) -> int:
     """Bring the index up to date with repositories: URLs or paths."""

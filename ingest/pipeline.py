@@ -5,7 +5,8 @@ from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
-from ingest.git import mirror, perceval, reader
+from ingest.git import grounds, mirror, perceval, reader
+from ingest.git.decorations import decorations
 from ingest.git.history import History
 from ingest.git.remote import Remote
 from ingest.index import bulk
@@ -61,7 +62,11 @@ def _results(remote: Remote, settings: Settings, *, show: bool) -> Iterator[tupl
         mirror.update(path, remote, show=show)
         history = History(path, settings.branches)
         source = reader.Source(path, remote.origin, settings.project)
-        yield reader.read(source, history, render, workers=settings.workers), len(history)
+        with grounds.opened(path, settings.items_bytes) as store:
+            results = reader.read(
+                source, history, render, workers=settings.workers, store=store, decorations=decorations(path)
+            )
+            yield results, len(history)
 
 
 def _readable(results: Results, remote: Remote, progress: Progress, rejects: Rejects) -> Iterator[Action]:
