@@ -107,8 +107,8 @@ def cli() -> None:
 @cli.command()
 @click.argument("repositories", metavar="REPO...", nargs=-1, envvar="INGEST_REPO")
 @_takes(
-    "index", "chunk_size", "chunk_bytes", "retry_for", "branches", "since", "until", "gitpath", "workers", "project",
-    "wait", "quiet", "log_format", "heap",
+    "index", "chunk_size", "chunk_bytes", "retry_for", "branches", "since", "until", "gitpath", "workers",
+    "items_bytes", "project", "wait", "quiet", "log_format", "heap",
 )  # fmt: skip
 @click.pass_obj
 def load(flags: dict[str, Any], repositories: tuple[str, ...]) -> int:
@@ -137,7 +137,10 @@ def load(flags: dict[str, Any], repositories: tuple[str, ...]) -> int:
 
 @cli.command()
 @click.argument("repositories", metavar="[REPO...]", nargs=-1, envvar="INGEST_REPO")
-@_takes("index", "chunk_size", "chunk_bytes", "retry_for", "workers", "keep", "wait", "quiet", "log_format", "heap")
+@_takes(
+    "index", "chunk_size", "chunk_bytes", "retry_for", "workers", "items_bytes", "keep", "wait", "quiet", "log_format",
+    "heap",
+)  # fmt: skip
 @click.pass_obj
 def reindex(flags: dict[str, Any], repositories: tuple[str, ...]) -> int:
     """Build the index anew beside the live one, and swap them when it is complete.
@@ -157,7 +160,9 @@ def reindex(flags: dict[str, Any], repositories: tuple[str, ...]) -> int:
 @cli.command()
 @click.argument("repositories", metavar="[REPO...]", nargs=-1, envvar="INGEST_REPO")
 @click.option("--repair", is_flag=True, help="Mend what differs.")
-@_takes("index", "chunk_size", "chunk_bytes", "retry_for", "workers", "wait", "quiet", "log_format", "heap")
+@_takes(
+    "index", "chunk_size", "chunk_bytes", "retry_for", "workers", "items_bytes", "wait", "quiet", "log_format", "heap"
+)
 @click.pass_obj
 def verify(flags: dict[str, Any], repositories: tuple[str, ...], repair: bool) -> int:
     """Compare the index with repositories, document for document, and say what differs.

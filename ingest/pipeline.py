@@ -1,7 +1,7 @@
 """The way of a commit: repository, mirror, history, reader, document, streaming_bulk, tally."""
 
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ingest.convergence import Goal, Plan, plan
 from ingest.errors import RepositoryBusyError
-from ingest.git import mirror, perceval, reader
+from ingest.git import grounds, mirror, perceval, reader
 from ingest.git.history import Selection
 from ingest.git.remote import Remote
 from ingest.git.snapshot import snapshot
@@ -115,7 +115,7 @@ def _carried_out(todo: Plan, goal: Goal, job: Job, attempt: Attempt) -> tuple[Ta
         attempt.touch()
     with Progress(goal.origin, count, show=job.show) as progress:
         ledger = Ledger(progress, job.rejects, (known and known.lacking) or frozenset())
-        with closing(_results(goal, todo, job)) as results:
+        with _results(goal, todo, job) as results:
             actions = chain(ledger.readable(results, goal.origin), map(Action, todo.delete))
             ledger.settle(bulk.send(job.target, actions, progress.retried))
     done = progress.tally
@@ -143,10 +143,27 @@ def as_before(settings: Settings, reached: Reached | None) -> Settings:
     )
 
 
-def _results(goal: Goal, todo: Plan, job: Job) -> reader.Results[Action]:
+@contextmanager
+def _results(goal: Goal, todo: Plan, job: Job) -> Iterator[Iterable[Action | reader.Unreadable]]:
+    """What is to be written, as it is read: from the items that are kept, or by git."""
+    if not len(todo.write):
+        yield ()
+        return
     source = reader.Source(goal.mirror, goal.origin, goal.project)
-    render = partial(action, project=goal.project)
-    return reader.read(source, todo.write, render, workers=job.settings.workers)
+    with (
+        grounds.opened(goal.mirror, job.settings.items_bytes) as store,
+        closing(
+            reader.read(
+                source,
+                todo.write,
+                partial(action, project=goal.project),
+                workers=job.settings.workers,
+                store=store,
+                decorations=goal.snapshot.decorations,
+            )
+        ) as results,
+    ):
+        yield results
 
 
 def _load_log(path: Path, remote: Remote, job: Job) -> Tally:

@@ -32,6 +32,11 @@ def size(text: str) -> int:
     return int(_with_unit(text if text.strip()[-1:].isalpha() else f"{text}b", _BYTES, "a size, such as 512kb or 10mb"))
 
 
+def size_or_nothing(text: str) -> int:
+    """Bytes as :func:`size` takes them, or 0."""
+    return 0 if text.strip() == "0" else size(text)
+
+
 def _with_unit(text: str, units: dict[str, Any], what: str) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip().lower())
     if match is None or match[2] not in units or not float(match[1]):
@@ -175,6 +180,10 @@ class Settings:
     workers: int = _setting(
         "INGEST_WORKERS", "processes that read history", at_least_one, factory=_cores,
         shown="the cores this process may use", flag="--workers",
+    )  # fmt: skip
+    items_bytes: int = _setting(
+        "INGEST_ITEMS_BYTES", "most bytes of read items kept per repository, for reindexing; 0: none", size_or_nothing,
+        default=4 << 30, shown="4gb", flag="--items-bytes",
     )  # fmt: skip
     project: str | None = _setting("INGEST_PROJECT", "label for the documents", shown="none", flag="--project")
     keep: int = _setting(

@@ -9,6 +9,7 @@ import elasticsearch
 
 from ingest import pipeline
 from ingest.git.remote import Remote
+from ingest.git.store import size_of
 from ingest.index import connection, manage
 from ingest.index.state import Entry, State
 from ingest.settings import Settings
@@ -24,6 +25,7 @@ class Origin:
     :ivar lacking: commits that were rejected or unreadable; None: more than are remembered
     :ivar last_attempt: ``started``, ``seconds``, ``exit_code``, ``outcome``, ``host``; what is not known yet is None
     :ivar mirror_bytes: size of its mirror on this machine
+    :ivar items_bytes: size of the items that are kept of it for reindexing
     """
 
     origin: str
@@ -32,6 +34,7 @@ class Origin:
     last_success: str | None
     last_attempt: dict[str, Any] | None
     mirror_bytes: int
+    items_bytes: int
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Status:
         )
         if not self.origins:
             return
-        heads = ("commits", "lacking", "last success (UTC)", "last attempt", "mirror", "repository")
+        heads = ("commits", "lacking", "last success (UTC)", "last attempt", "mirror", "items", "repository")
         rows = [heads, *map(_row, self.origins)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(heads) - 1)]
         for row in rows:
@@ -100,6 +103,7 @@ def _origin(entry: Entry, settings: Settings) -> Origin:
         entry.last_success,
         entry.last_attempt,
         _bytes(path),
+        size_of(path),
     )
 
 
@@ -118,6 +122,7 @@ def _row(origin: Origin) -> tuple[str, ...]:
         (origin.last_success or "never")[:19].replace("T", " "),
         _outcome(attempt),
         _size(origin.mirror_bytes),
+        _size(origin.items_bytes),
         origin.origin,
     )
 

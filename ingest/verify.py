@@ -12,7 +12,7 @@ import orjson
 from ingest import pipeline
 from ingest.convergence import Goal, Plan
 from ingest.errors import UsageError
-from ingest.git import mirror, reader
+from ingest.git import grounds, mirror, reader
 from ingest.git.history import History
 from ingest.git.remote import Remote
 from ingest.index.conversion import Action, action
@@ -61,6 +61,9 @@ def verify(remote: Remote, job: Job, *, repair: bool, say: Callable[[str], None]
         findings = _compare(goal, job, say)
         if not (repair and findings.count):
             return findings, Tally()
+        with grounds.opened(goal.mirror, job.settings.items_bytes) as store:
+            # Whatever made them differ, they are to come from git.
+            store.discard(findings.write)
         history = History(goal.mirror, goal.selection, goal.snapshot.tips)
         todo = Plan([commit for commit in history if commit in findings.write], findings.delete, findings.equal)
         return findings, pipeline.carry_out(todo, goal, job, attempt)

@@ -317,12 +317,12 @@ def test_commits_that_git_cannot_read_whole_are_indexed_as_far_as_they_go_and_li
     for number in range(5):
         repository.commit(f"Change {number}", {"a": f"{number}\n", "b": "same\n"})
     place = tmp_path / "mirror.git"
-    assert ingest("load", "--gitpath", place, repository.path).returncode == 0
+    assert ingest("load", "--items-bytes", "0", "--gitpath", place, repository.path).returncode == 0
     before = documents(client, alias)
     lost = repository.git("rev-parse", "HEAD~2:a")
     (place / "objects" / lost[:2] / lost[2:]).unlink()
 
-    done = ingest("load", "--gitpath", place, "--index", f"{alias}-2", repository.path)
+    done = ingest("load", "--items-bytes", "0", "--gitpath", place, "--index", f"{alias}-2", repository.path)
     assert done.returncode == 3
     assert done.stdout.startswith("5 commits indexed, 2 of them incomplete, 0 rejected in ")
     after = documents(client, f"{alias}-2")

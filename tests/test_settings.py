@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from ingest.cli import cli
 from ingest.errors import UsageError
-from ingest.settings import Settings, duration, size
+from ingest.settings import Settings, duration, size, size_or_nothing
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +38,13 @@ def test_durations_have_elasticsearchs_units(text: str, seconds: float) -> None:
 @pytest.mark.parametrize(("text", "count"), [("10", 10), ("1kb", 1024), ("10MB", 10 << 20), ("1gb", 1 << 30)])
 def test_sizes_have_elasticsearchs_units(text: str, count: int) -> None:
     assert size(text) == count
+
+
+def test_only_a_size_that_may_be_nothing_takes_0() -> None:
+    assert (size_or_nothing("0"), size_or_nothing("512kb")) == (0, 512 << 10)
+    for parse, text in ((size, "0"), (size_or_nothing, "-1"), (size_or_nothing, "")):
+        with pytest.raises(ValueError, match="is not a size"):
+            parse(text)
 
 
 @pytest.mark.parametrize("text", ["", "s", "0s", "-1s", "5 parsecs", "1e3s"])

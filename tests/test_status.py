@@ -37,6 +37,7 @@ def test_status_tells_of_each_repository_how_its_last_run_ended(
     assert good["last_attempt"]["exit_code"] == 0
     assert good["last_attempt"]["seconds"] > 0
     assert good["mirror_bytes"] > 1000
+    assert good["items_bytes"] > 1000
     assert (bad["origin"], bad["commits"], bad["last_success"]) == (str(missing), None, None)
     assert bad["last_attempt"]["exit_code"] == 4
     assert "cannot be read" in bad["last_attempt"]["outcome"]

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from perceval.errors import ParseError
 
 from ingest.errors import RepositoryRefusedError, RepositoryUnavailableError
+from ingest.git.batch import DamagedError, Kept, unpacked
 from ingest.git.command import GitFailedError, run
 from ingest.git.damage import unreadable_diffs
 from ingest.git.log import (
@@ -25,7 +26,7 @@ from ingest.git.log import (
     with_git_dates,
 )
 from ingest.git.merges import Unsettled, rename_limit, settled
-from ingest.git.perceval import Git
+from ingest.git.perceval import Git, refs
 
 # After so many diffs that cannot be read, missing objects are looked for, rather than met one by one.
 _FAILURES_BEFORE_SEARCH: Final = 3
@@ -68,6 +69,31 @@ class Deferred(NamedTuple):
     """Merges that are better read apart, each for itself taking git long."""
 
     hashes: tuple[str, ...]
+
+
+def read_kept(
+    source: Source, batches: Iterable[Kept], decorations: Mapping[str, str], left: dict[str, None], damaged: list[int]
+) -> Iterator[Reading]:
+    """Read commits from what was kept of them, each taken out of ``left``.
+
+    :param decorations: of those commits that have one, see `ingest.git.decorations`
+    :param damaged: takes the numbers of the batches that do not give all that they should
+    """
+    backend = Git(source.origin, str(source.path), tag=source.tag)
+    for batch in batches:
+        wanted = set(batch.hashes)
+        with suppress(DamagedError):
+            for data in unpacked(batch.data):
+                commit = data["commit"]
+                if commit in wanted:
+                    wanted.remove(commit)
+                    del left[commit]
+                    data["refs"] = refs(decorations.get(commit, ""))
+                    yield Reading(backend.item(data), None)
+                if not wanted:
+                    break
+        if wanted:
+            damaged.append(batch.id)
 
 
 def read_commits(source: Source, hashes: Iterable[str]) -> Iterator[Reading | Unreadable | Deferred]:

@@ -33,17 +33,22 @@ class Git(perceval.Git):  # type: ignore[misc]
     """
 
     def items(self, lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-        """Perceval's items, metadata included, from the lines of a git log.
-
-        Where git prints no date, or one that cannot be read, Perceval stops; here ``updated_on`` is the epoch.
+        """Perceval's items, see :meth:`item`, from the lines of a git log.
 
         :raises ParseError: where the text is not a log that Perceval takes
         """
-        for data in Parser(lines).parse():
-            try:
-                yield self.metadata(data)
-            except (KeyError, InvalidDateError):
-                yield self.metadata(data | {"CommitDate": "Thu Jan 1 00:00:00 1970 +0000"}) | {"data": data}
+        return map(self.item, Parser(lines).parse())
+
+    def item(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Perceval's item, metadata included, of what its parser gave.
+
+        Where git prints no date, or one that cannot be read, Perceval stops; here ``updated_on`` is the epoch.
+        """
+        try:
+            item: dict[str, Any] = self.metadata(data)
+        except (KeyError, InvalidDateError):
+            item = self.metadata(data | {"CommitDate": "Thu Jan 1 00:00:00 1970 +0000"}) | {"data": data}
+        return item
 
     def search_fields(self, item: dict[str, Any]) -> dict[str, str]:
         """Perceval's own for this backend, without computing the item's uuid again for a debug message."""

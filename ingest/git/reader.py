@@ -1,13 +1,15 @@
 """Perceval's items, read by several processes at once, as fast as whoever takes them allows."""
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sized
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from itertools import chain, islice
 from multiprocessing.connection import Connection, wait
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
-from ingest.git.commits import Deferred, Source, Unreadable, read_commits, read_merges
-from ingest.git.worker import Render, Task, Worker, rendered
+from ingest.git.commits import Source, Unreadable
+from ingest.git.store import Store
+from ingest.git.worker import Answer, Render, Task, Worker, answers
 
 __all__ = ["Results", "Source", "Unreadable", "read"]
 
@@ -24,6 +26,7 @@ _MERGES: Final = 8
 _FEW: Final = 4096
 # One to read, one to go on with.
 _TASKS_PER_WORKER: Final = 2
+_NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 def read(
@@ -32,6 +35,8 @@ def read(
     render: Render[T],
     *,
     workers: int,
+    store: Store | None = None,
+    decorations: Mapping[str, str] = _NONE,
 ) -> Results[T]:
     """Read commits: each hash gives one result of ``render`` or an :class:`Unreadable`, in no certain order.
 
@@ -42,47 +47,56 @@ def read(
     :param render: turns Perceval's item into a result; its second argument is None, or says why the item's
         diff is missing (its ``files`` are empty then). It is pickled, and so are its results
     :param workers: how many processes read; with 1, or for few commits, this one does
+    :param store: what it keeps is taken from it, without asking git, and what git gives is kept in it: whole items
+        only. Its grounds are the caller's affair. To be open until the generator is closed
+    :param decorations: those of the mirror now (see :mod:`ingest.git.decorations`), for items from the store
 
     :raises RepositoryRefusedError: when the mirror is none
     :raises RepositoryUnavailableError: when git or a worker is killed; what was yielded before is whole
     """
     total = len(hashes) if isinstance(hashes, Sized) else None
     remaining = iter(hashes)
-    if workers == 1:
-        return _read_here(source, remaining, render)
-    first = tuple(islice(remaining, _FEW))
+    first = tuple(islice(remaining, _FEW)) if workers > 1 else ()
     everything = chain(first, remaining)
     if len(first) < _FEW:
-        return _read_here(source, everything, render)
-    return _read_with_workers(source, _batches(everything, total, workers), render, workers)
+        return _read_here(source, _tasks(_batches(everything, None, 1), store, decorations), render, store)
+    return _read_with_workers(
+        source, _tasks(_batches(everything, total, workers), store, decorations), render, store, workers
+    )
 
 
-def _read_here(source: Source, hashes: Iterator[str], render: Render[T]) -> Results[T]:
-    while batch := tuple(islice(hashes, _BATCH)):
-        deferred: tuple[str, ...] = ()
-        for reading in read_commits(source, batch):
-            if isinstance(reading, Deferred):
-                deferred = reading.hashes
-            else:
-                yield rendered(reading, render)
+def _read_here(source: Source, tasks: Iterator[Task], render: Render[T], store: Store | None) -> Results[T]:
+    for task in tasks:
+        deferred = yield from _results_here(source, task, render, store)
         if deferred:
-            for merge in read_merges(source, deferred):
-                yield rendered(merge, render)
+            yield from _results_here(source, Task(deferred, merges=True, keep=task.keep), render, store)
 
 
-def _read_with_workers(source: Source, batches: Iterator[tuple[str, ...]], render: Render[T], count: int) -> Results[T]:
+def _results_here(
+    source: Source, task: Task, render: Render[T], store: Store | None
+) -> Generator[T | Unreadable, None, tuple[str, ...]]:
+    deferred: tuple[str, ...] = ()
+    for answer in answers(source, render, task):
+        _keep(answer, store)
+        deferred += answer.deferred
+        yield from answer.results
+    return deferred
+
+
+def _read_with_workers(
+    source: Source, tasks: Iterator[Task], render: Render[T], store: Store | None, count: int
+) -> Results[T]:
     workers: dict[Connection[Any, Any], Worker] = {}
-    merges: deque[tuple[str, ...]] = deque()
+    merges: deque[Task] = deque()
     try:
         for _ in range(count):
             worker = Worker.start(source, render)
             workers[worker.connection] = worker
-        while busy := _hand_out(workers, merges, batches):
+        while busy := _hand_out(workers, merges, tasks):
             for connection in cast("list[Connection[Any, Any]]", wait(busy)):
                 answer = workers[connection].take()
-                merges.extend(
-                    answer.deferred[start : start + _MERGES] for start in range(0, len(answer.deferred), _MERGES)
-                )
+                _keep(answer, store)
+                merges.extend(_merges(answer.deferred, store))
                 yield from answer.results
     finally:
         for worker in workers.values():
@@ -90,9 +104,7 @@ def _read_with_workers(source: Source, batches: Iterator[tuple[str, ...]], rende
 
 
 def _hand_out(
-    workers: Mapping["Connection[Any, Any]", Worker],
-    merges: deque[tuple[str, ...]],
-    batches: Iterator[tuple[str, ...]],
+    workers: Mapping["Connection[Any, Any]", Worker], merges: deque[Task], tasks: Iterator[Task]
 ) -> list["Connection[Any, Any]"]:
     """Give each worker something to do, merges first, so that they are not what is left at the end.
 
@@ -102,11 +114,37 @@ def _hand_out(
         for worker in workers.values():
             if len(worker.tasks) > already:
                 continue
-            if merges:
-                worker.give(Task(merges.popleft(), merges=True))
-            elif batch := next(batches, None):
-                worker.give(Task(batch, merges=False))
+            if task := merges.popleft() if merges else next(tasks, None):
+                worker.give(task)
     return [connection for connection, worker in workers.items() if worker.tasks]
+
+
+def _keep(answer: Answer, store: Store | None) -> None:
+    if store is not None:
+        if answer.damaged:
+            store.drop(answer.damaged)
+        if answer.batch is not None:
+            store.add(answer.batch)
+
+
+def _merges(deferred: Sequence[str], store: Store | None) -> Iterator[Task]:
+    for start in range(0, len(deferred), _MERGES):
+        keep = store is not None and store.keeps
+        yield Task(tuple(deferred[start : start + _MERGES]), merges=True, keep=keep)
+
+
+def _tasks(batches: Iterable[tuple[str, ...]], store: Store | None, decorations: Mapping[str, str]) -> Iterator[Task]:
+    """Each batch as a task, with what is kept of it; as several, where that is much."""
+    for batch in batches:
+        if store is None:
+            yield Task(batch)
+            continue
+        left = batch
+        while left:
+            kept, count = store.take(left)
+            hashes, left = left[:count], left[count:]
+            decorated = tuple((commit, decorations[commit]) for commit in hashes if commit in decorations)
+            yield Task(hashes, keep=store.keeps, kept=kept, decorations=decorated)
 
 
 def _batches(hashes: Iterator[str], total: int | None, workers: int) -> Iterator[tuple[str, ...]]:

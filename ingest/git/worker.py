@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
@@ -21,7 +21,8 @@ from multiprocessing.connection import Connection
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from ingest.errors import IngestError, RepositoryUnavailableError
-from ingest.git.commits import Deferred, Reading, Source, Unreadable, read_commits, read_merges
+from ingest.git.batch import Batch, Kept, line, packed
+from ingest.git.commits import Deferred, Reading, Source, Unreadable, read_commits, read_kept, read_merges
 
 T = TypeVar("T")
 Render: TypeAlias = Callable[[dict[str, Any], str | None], T]
@@ -35,22 +36,34 @@ _PROGRAM: Final = "from ingest.git.worker import main; main()"
 
 
 class Task(NamedTuple):
-    """Commits to be read; ``merges``: those that an earlier answer deferred."""
+    """Commits to be read.
+
+    ``merges``: whether they are those that an earlier answer deferred.
+    ``keep``: whether what git gives is to be kept.
+    ``kept``: what need not be asked of git, with the ``decorations`` of those commits that have one.
+    """
 
     hashes: tuple[str, ...]
-    merges: bool
+    merges: bool = False
+    keep: bool = False
+    kept: Sequence[Kept] = ()
+    decorations: tuple[tuple[str, str], ...] = ()
 
 
 class Answer(NamedTuple):
     """Some results of the task at hand.
 
     ``hashes``: the commits that these results, or ``deferred``, account for.
+    ``batch``: what is to be kept of them.
+    ``damaged``: the numbers of kept batches that could not be used.
     ``done``: whether it is the task's last answer.
     """
 
     results: list[Any]
     hashes: list[str]
     deferred: tuple[str, ...] = ()
+    batch: Batch | None = None
+    damaged: tuple[int, ...] = ()
     done: bool = False
 
 
@@ -138,16 +151,16 @@ def main() -> None:
         connection.send_bytes(_pickled(error))
         return
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
-    answers: queue.Queue[bytes] = queue.Queue(ANSWERS_WAITING)
+    outgoing: queue.Queue[bytes] = queue.Queue(ANSWERS_WAITING)
     threading.Thread(target=_receive, args=(connection, tasks), daemon=True).start()
-    threading.Thread(target=_send, args=(connection, answers), daemon=True).start()
+    threading.Thread(target=_send, args=(connection, outgoing), daemon=True).start()
     while True:
         task = tasks.get()
         try:
-            for answer in _answers(source, render, task):
-                answers.put(pickle.dumps(answer, pickle.HIGHEST_PROTOCOL))
+            for answer in answers(source, render, task):
+                outgoing.put(pickle.dumps(answer, pickle.HIGHEST_PROTOCOL))
         except Exception as error:
-            answers.put(_pickled(error))
+            outgoing.put(_pickled(error))
 
 
 def _receive(connection: "Connection[Any, Any]", tasks: "queue.SimpleQueue[Task]") -> None:
@@ -158,34 +171,68 @@ def _receive(connection: "Connection[Any, Any]", tasks: "queue.SimpleQueue[Task]
     os.killpg(0, signal.SIGKILL)
 
 
-def _send(connection: "Connection[Any, Any]", answers: "queue.Queue[bytes]") -> None:
+def _send(connection: "Connection[Any, Any]", outgoing: "queue.Queue[bytes]") -> None:
     # Where the reader is gone, _receive ends this process.
     with suppress(ConnectionError):
         while True:
-            connection.send_bytes(answers.get())
+            connection.send_bytes(outgoing.get())
 
 
-def _answers(source: Source, render: Render[Any], task: Task) -> Iterator[Answer]:
-    answer, files = Answer([], []), 0
-    readings = (read_merges if task.merges else read_commits)(source, task.hashes)
+def answers(source: Source, render: Render[Any], task: Task) -> Iterator[Answer]:
+    """The answers to a task, read in this process."""
+    left = dict.fromkeys(task.hashes)
+    damaged: list[int] = []
+    kept = read_kept(source, task.kept, dict(task.decorations), left, damaged)
+    yield from _gathered(kept, render, keep=False)
+    if left:
+        yield from _gathered((read_merges if task.merges else read_commits)(source, left), render, keep=task.keep)
+    yield Answer([], [], damaged=tuple(damaged), done=True)
+
+
+def _gathered(
+    readings: Iterable[Reading | Unreadable | Deferred], render: Render[Any], *, keep: bool
+) -> Iterator[Answer]:
+    part = _Part()
     for reading in readings:
         if isinstance(reading, Deferred):
             yield Answer([], list(reading.hashes), reading.hashes)
             continue
-        answer.results.append(rendered(reading, render))
+        part.add(reading, render, keep=keep)
+        if part.full:
+            yield part.answer()
+            part = _Part()
+    if part.results:
+        yield part.answer()
+
+
+@dataclass
+class _Part:
+    """An answer in the making."""
+
+    results: list[Any] = field(default_factory=list)
+    hashes: list[str] = field(default_factory=list)
+    lines: dict[str, bytes] = field(default_factory=dict)
+    files: int = 0
+
+    @property
+    def full(self) -> bool:
+        return len(self.results) >= COMMITS_PER_ANSWER or self.files >= _FILES_PER_ANSWER
+
+    def add(self, reading: Reading | Unreadable, render: Render[Any], *, keep: bool) -> None:
         if isinstance(reading, Unreadable):
-            answer.hashes.append(reading.hash)
-        else:
-            answer.hashes.append(reading.item["data"]["commit"])
-            files += len(reading.item["data"]["files"])
-        if len(answer.results) >= COMMITS_PER_ANSWER or files >= _FILES_PER_ANSWER:
-            yield answer
-            answer, files = Answer([], []), 0
-    yield answer._replace(done=True)
+            self.results.append(reading)
+            self.hashes.append(reading.hash)
+            return
+        data = reading.item["data"]
+        self.hashes.append(data["commit"])
+        self.files += len(data["files"])
+        if keep and reading.problem is None:
+            self.lines[data["commit"]] = line(data)
+        self.results.append(render(reading.item, reading.problem))
 
-
-def rendered(reading: Reading | Unreadable, render: Render[T]) -> T | Unreadable:
-    return reading if isinstance(reading, Unreadable) else render(reading.item, reading.problem)
+    def answer(self) -> Answer:
+        batch = Batch(tuple(self.lines), packed(self.lines.values())) if self.lines else None
+        return Answer(self.results, self.hashes, batch=batch)
 
 
 def _pickled(error: Exception) -> bytes:

@@ -104,7 +104,9 @@ def test_a_clone_that_was_killed_is_not_taken_for_a_mirror(
     place = mirror.folder(home, Remote(str(repository.path)))
     shutil.copytree(repository.path / ".git", place.with_name(place.name + ".partial"))
     assert ingest("load", repository.path).returncode == 0
-    assert sorted(path.name for path in place.parent.iterdir()) == [place.name, f"{place.name}.lock"]
+    assert sorted(path.name for path in place.parent.iterdir()) == [
+        place.name, f"{place.name}.items", f"{place.name}.lock"
+    ]  # fmt: skip
     assert hashes(client, alias) == sorted(repository.hashes())
 
 
