@@ -89,6 +89,24 @@ def test_verify_says_what_differs_and_repair_mends_it(
     assert ingest("load", repository.path).stdout.startswith("0 commits indexed")
 
 
+@pytest.mark.slow
+def test_hashes_that_git_abbreviates_less_in_a_repository_that_grew_are_the_same_to_verify(
+    tmp_path: Path, client: elasticsearch.Elasticsearch, alias: str, ingest: Run
+) -> None:
+    repository = linear(tmp_path / "repository", 6000)
+    repository.git("branch", "all")
+    repository.git("reset", "--hard", "HEAD~5990")
+    small = tmp_path / "small.git"
+    repository.git("clone", "--quiet", "--bare", "--single-branch", f"file://{repository.path}", str(small))
+    assert ingest("load", small).returncode == 0
+    repository.git("push", "--quiet", str(small), "all")
+    assert ingest("load", small).returncode == 0
+    digits = {len(file["indexes"][1]) for each in documents(client, alias).values() for file in each["files"]}
+    assert digits == {7, 8}
+    done = ingest("verify")
+    assert (done.returncode, done.stdout) == (0, f"{small}: 6,000 equal, 0 different\n")
+
+
 def test_verify_leaves_no_trace(
     repository: Repository, client: elasticsearch.Elasticsearch, alias: str, ingest: Run
 ) -> None:
