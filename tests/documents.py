@@ -20,10 +20,10 @@ def hashes(client: elasticsearch.Elasticsearch, alias: str) -> list[str]:
     return sorted(document["hash"] for document in documents(client, alias).values())
 
 
-def perceval_items(path: Path, origin: str) -> dict[str, dict[str, Any]]:
+def perceval_items(path: Path, origin: str, branches: list[str] | None = None) -> dict[str, dict[str, Any]]:
     """What Perceval itself gives for a bare repository, by uuid, with the one repair that documents undergo."""
     backend = Git(origin, str(path))
-    return {each["uuid"]: repaired(each) for each in backend.fetch(no_update=True)}
+    return {each["uuid"]: repaired(each) for each in backend.fetch(branches=branches, no_update=True)}
 
 
 def without_time(item: dict[str, Any]) -> dict[str, Any]:
@@ -31,10 +31,16 @@ def without_time(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def assert_equal_to_perceval(
-    client: elasticsearch.Elasticsearch, alias: str, mirror: Path, origin: str, project: str | None = None
+    client: elasticsearch.Elasticsearch,
+    alias: str,
+    mirror: Path,
+    origin: str,
+    *,
+    project: str | None = None,
+    branches: list[str] | None = None,
 ) -> None:
     """Compare the documents of an index with Perceval's items, `refs` included."""
-    expected = {uuid: without_time(each) for uuid, each in perceval_items(mirror, origin).items()}
+    expected = {uuid: without_time(each) for uuid, each in perceval_items(mirror, origin, branches).items()}
     found = {uuid: without_time(item(each)) for uuid, each in documents(client, alias).items()}
     if project is not None:
         expected = {uuid: each | {"tag": project} for uuid, each in expected.items()}

@@ -48,7 +48,7 @@ class World(NamedTuple):
     def check(self, project: str | None = None) -> None:
         """The index is what Perceval makes of the repository."""
         assert set(hashes(self.client, self.alias)) == self.repository.hashes()
-        assert_equal_to_perceval(self.client, self.alias, self.mirror, self.origin, project)
+        assert_equal_to_perceval(self.client, self.alias, self.mirror, self.origin, project=project)
 
 
 @pytest.fixture

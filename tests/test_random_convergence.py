@@ -41,7 +41,7 @@ class Years(RuleBasedStateMachine):
         self.repository.commit("First", {"a": "1\n"})
         self.origin = str(self.repository.path)
         self.home = self.folder / "home"
-        self.options: list[str] = []
+        self.branch: str | None = None
         self.project: str | None = None
         self.load()
 
@@ -161,9 +161,13 @@ class Years(RuleBasedStateMachine):
     def change_the_label(self, project: str | None) -> None:
         self.project = project
 
+    @rule(branch=st.one_of(st.none(), BRANCHES))
+    def select_a_branch(self, branch: str | None) -> None:
+        self.branch = branch
+
     @rule(number=NUMBERS)
     def kill_a_run(self, number: int) -> None:
-        with self._started("load", *self._label(), "--chunk-size", "1", self.origin) as process:
+        with self._started("load", *self._options(), "--chunk-size", "1", self.origin) as process:
             try:
                 process.wait(0.4 + number % 1000 / 1000)
             except subprocess.TimeoutExpired:
@@ -171,14 +175,14 @@ class Years(RuleBasedStateMachine):
 
     @rule()
     def load(self) -> None:
-        self._run("load", *self._label(), self.origin)
+        self._run("load", *self._options(), self.origin)
         self._check()
 
     @precondition(lambda self: self._indexed())
     @rule()
     def reindex(self) -> None:
-        # The label and the commits of the last successful load are those of the new index.
-        self._run("load", *self._label(), self.origin)
+        # The label and the branch of the last successful load are those of the new index.
+        self._run("load", *self._options(), self.origin)
         self._run("reindex")
         self._check()
         self._run("verify")
@@ -187,12 +191,19 @@ class Years(RuleBasedStateMachine):
     def place(self) -> Path:
         return mirror.folder(self.home, Remote(self.origin))
 
-    def _label(self) -> list[str]:
-        return [] if self.project is None else ["--project", self.project]
+    def _options(self) -> list[str]:
+        if self.branch is not None and not self._start_of(self.branch):
+            self.branch = None
+        chosen = {"--project": self.project, "--branch": self.branch}
+        return [part for name, value in chosen.items() if value is not None for part in (name, value)]
 
     def _check(self) -> None:
-        assert {each["hash"] for each in documents(self.client, self.alias).values()} == set(self.commits())
-        assert_equal_to_perceval(self.client, self.alias, self.place, self.origin, self.project)
+        branches = None if self.branch is None else [self.branch]
+        selected = self.commits() if branches is None else self.git("rev-list", *branches).split()
+        assert {each["hash"] for each in documents(self.client, self.alias).values()} == set(selected)
+        assert_equal_to_perceval(
+            self.client, self.alias, self.place, self.origin, project=self.project, branches=branches
+        )
 
     def _run(self, *arguments: str) -> None:
         with self._started(*arguments) as process:
@@ -227,7 +238,7 @@ def run(machine: type[Years], **limits: Any) -> None:
 
 
 def test_the_index_equals_the_repository_after_every_run(machine: type[Years]) -> None:
-    run(machine, max_examples=2, stateful_step_count=25, derandomize=True)
+    run(machine, max_examples=4, stateful_step_count=25, derandomize=True)
 
 
 @pytest.mark.slow

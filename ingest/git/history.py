@@ -59,12 +59,12 @@ class Signed(NamedTuple):
 class History:
     """The selected commits that some commits reach, parents before children.
 
-    Iterating gives their hashes, read from git as they are asked for; ``len()`` is known beforehand.
+    Git is asked once, when the first hash or ``len()`` is; memory grows by the bytes of a hash for each commit.
 
     :param wanted: hashes from which commits are reached
     :param unwanted: hashes; what they reach is left out
 
-    Iterating and ``len()`` raise RepositoryRefusedError when git cannot read the mirror.
+    Both raise RepositoryRefusedError when git cannot read the mirror.
     """
 
     def __init__(self, mirror: Path, selection: Selection, wanted: Sequence[str], unwanted: Sequence[str] = ()) -> None:
@@ -73,13 +73,12 @@ class History:
         self._tips = [*wanted, *(f"^{commit}" for commit in unwanted)] if wanted else []
 
     def __iter__(self) -> Iterator[str]:
-        if not self._selection.has_dates:
-            return self._run("rev-list", "--reverse", "--topo-order")
-        lines = (line.split(" ") for line in self._run("rev-list", "--reverse", "--topo-order", "--timestamp"))
-        return (commit for date, commit in lines if self._selection.holds(int(date)))
+        width, packed = self._hashes
+        return (packed[start : start + width].hex() for start in range(0, len(packed), width))
 
     def __len__(self) -> int:
-        return self._count
+        width, packed = self._hashes
+        return len(packed) // width
 
     def signed(self, mailmap: str | None = None) -> Iterator[Signed]:
         """The same commits with what may change of them, children before parents.
@@ -94,10 +93,16 @@ class History:
                 yield Signed(commit, parents.split(), author.lstrip(" "), committer.lstrip(" "))
 
     @cached_property
-    def _count(self) -> int:
-        if self._selection.has_dates:
-            return sum(1 for _ in self)
-        return int(next(self._run("rev-list", "--count"), "0"))
+    def _hashes(self) -> tuple[int, bytearray]:
+        """The bytes of a hash, how many those are, and the hashes one after the other."""
+        width, packed = 1, bytearray()
+        dated = ("--timestamp",) if self._selection.has_dates else ()
+        for line in self._run("rev-list", "--reverse", "--topo-order", *dated):
+            date, _, commit = line.rpartition(" ")
+            if not dated or self._selection.holds(int(date)):
+                packed += bytes.fromhex(commit)
+                width = len(commit) // 2
+        return width, packed
 
     def _run(self, *arguments: str) -> Iterator[str]:
         if not self._tips:
