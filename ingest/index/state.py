@@ -266,7 +266,7 @@ class Attempt:
         if error is not None:
             with suppress(IngestError):
                 self._fail(error)
-        elif not self._ended:
+        elif not (self._ended or self._touched):
             self._state.patiently(self._withdraw)
 
     def touch(self) -> None:
