@@ -1,5 +1,6 @@
 """``make bench REPO=…``: whole runs into the same server, alternating: one request per commit, Perceval plus
-``streaming_bulk``, and this project. Each begins with a mirror that is up to date and an index that does not exist.
+``streaming_bulk``, and this project. Each begins with a mirror that is up to date, of which no items are kept, and an
+index that does not exist.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from pathlib import Path
 from benchmarks import server
 from benchmarks.measure import Cost
 from benchmarks.server import Server
+from ingest.git.store import path_of
 
 WAYS = {
     "chapter": "one es.index per commit",
@@ -43,6 +45,7 @@ def compare(arguments: argparse.Namespace, running: Server) -> None:
     costs: dict[str, list[Cost]] = {way: [] for way in arguments.ways}
     for _ in range(arguments.rounds):
         for way in arguments.ways:
+            path_of(mirror).unlink(missing_ok=True)
             if way == "ingest":
                 cost = running.load(repository, mirror, "--chunk-size", arguments.chunk_size)
             else:
