@@ -13,7 +13,7 @@ CHUNK ?=
 OPTIONS = $(if $(INDEX),--index '$(INDEX)') $(if $(CHUNK),--chunk-size '$(CHUNK)')
 
 .DEFAULT_GOAL := help
-.PHONY: help ingest stop test lint format bench bench-scale requirements clean
+.PHONY: help ingest stop test lint format bench bench-reading bench-scale requirements clean
 
 help: ## print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/' | column -t -s '@'
@@ -36,6 +36,9 @@ format: $(VENV)/ready-dev ## rewrite the code in the project's format
 ROUNDS ?= 3
 bench: $(VENV)/ready ## REPO=… [ROUNDS=3] [WAYS="chapter bulk ingest"]: measure this project beside others' ways
 	@$(BIN)/python -m benchmarks.compare --rounds $(ROUNDS) $(if $(WAYS),--ways $(WAYS)) -- "$$INGEST_REPO"
+
+bench-reading: $(VENV)/ready ## REPO=… [ROUNDS=3]: measure reading alone, with and without kept items
+	@$(BIN)/python -m benchmarks.reading --rounds $(ROUNDS) -- "$$INGEST_REPO"
 
 SIZES ?= 10000 100000 1000000
 bench-scale: $(VENV)/ready ## [SIZES="10000 100000 1000000"]: measure loads of made-up histories of so many commits
