@@ -13,7 +13,7 @@ CHUNK ?=
 OPTIONS = $(if $(INDEX),--index '$(INDEX)') $(if $(CHUNK),--chunk-size '$(CHUNK)')
 
 .DEFAULT_GOAL := help
-.PHONY: help ingest reindex status stop test lint format bench bench-again bench-equality bench-scale requirements clean
+.PHONY: help ingest reindex status stop test lint format bench bench-again bench-equality bench-reading bench-scale requirements clean
 
 help: ## print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/' | column -t -s '@'
@@ -48,6 +48,9 @@ bench-again: $(VENV)/ready ## REPO=… [ROUNDS=3]: measure what comes after the 
 
 bench-equality: $(VENV)/ready ## REPO=…: compare all our items with Perceval's own
 	@$(BIN)/python -m benchmarks.equality -- "$$INGEST_REPO"
+
+bench-reading: $(VENV)/ready ## REPO=… [ROUNDS=3]: measure reading alone, with and without kept items
+	@$(BIN)/python -m benchmarks.reading --rounds $(ROUNDS) -- "$$INGEST_REPO"
 
 SIZES ?= 10000 100000 1000000
 bench-scale: $(VENV)/ready ## [SIZES="10000 100000 1000000"]: measure loads of made-up histories of so many commits

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import history, server
+from benchmarks import history, reading, server
 
 COMMITS = 300
 
@@ -51,3 +51,12 @@ def test_a_history_is_the_same_each_time(made: Path, tmp_path: Path) -> None:
 def test_a_history_may_be_short(commits: int, tmp_path: Path) -> None:
     history.create(tmp_path / "short.git", commits)
     assert server.count_commits(tmp_path / "short.git")[0] == commits
+
+
+def test_reading_is_measured_with_and_without_kept_items(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reading.compare(made, rounds=2, workers=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:18].strip() for line in lines[1:7]] == [
+        "items kept", "kept items taken", "no items kept", "no items kept", "items kept", "kept items taken"
+    ]  # fmt: skip
+    assert [line.partition(": ")[0] for line in lines[8:]] == ["items kept"] * 2 + ["kept items taken"] * 2
