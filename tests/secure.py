@@ -9,6 +9,7 @@ from pathlib import Path
 import trustme
 
 from ingest.node import Node
+from tests.conftest import free_port
 from tests.node.conftest import JVM_OPTIONS
 from tests.node_cache import node_cache
 
@@ -42,6 +43,7 @@ def secure_node(home: Path, users: Mapping[str, tuple[str, str]], roles: str = "
         heap="256m",
         cache=node_cache(),
         jvm_options=JVM_OPTIONS,
+        port=free_port(),
         config={
             "xpack.security.enabled": "true",
             "xpack.security.http.ssl.enabled": "true",

@@ -139,15 +139,18 @@ class Node:
         return self._info(server, port, answer.url) if server and port and answer else None
 
     def _end(self) -> bool:
-        running = processes.find(self.logs)
+        ended = False
         try:
-            processes.terminate(running, STOP_DEADLINE)
+            # The launcher may start another process just before it is ended itself.
+            while running := processes.find(self.logs):
+                processes.terminate(running, STOP_DEADLINE)
+                ended = True
         except psutil.AccessDenied as error:
             raise ElasticsearchRefusedError(
                 f"The embedded Elasticsearch (process {error.pid}) belongs to another user",
                 "stop it as the user who started it, or as root",
             ) from error
-        return bool(running)
+        return ended
 
     def _info(self, server: psutil.Process, port: int, url: str) -> NodeInfo:
         return NodeInfo(url, server.pid, port, processes.version(server), self.home, self.logs)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -79,7 +80,13 @@ def workers() -> list[psutil.Process]:
 
 
 def gits() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children(recursive=True) if child.name() == "git"]
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        # One that has ended meanwhile has no name any more.
+        with suppress(psutil.NoSuchProcess):
+            if child.name() == "git":
+                found.append(child)
+    return found
 
 
 def test_workers_give_the_same_items_as_this_process_alone(mirror: Path) -> None:
@@ -145,13 +152,13 @@ def test_a_killed_worker_is_an_error(mirror: Path) -> None:
 
 
 def test_what_a_killed_git_did_not_write_is_read_again(mirror: Path, tmp_path: Path) -> None:
-    results = reading(mirror, partial(counted, tmp_path / "log"))
-    names = [next(results)]
-    # Nothing is taken meanwhile, so git is there, waiting to go on.
-    wait_for(lambda: len(gits()) == 2)
-    for process in gits():
-        process.kill()
-    names.extend(results)
+    with closing(reading(mirror, partial(counted, tmp_path / "log"))) as results:
+        names = [next(results)]
+        # Nothing is taken meanwhile, so git is there, waiting to go on.
+        wait_for(lambda: len(gits()) == 2)
+        for process in gits():
+            process.kill()
+        names.extend(results)
     assert sorted(name.strip() for name in names) == sorted(hashes(mirror))
 
 
