@@ -171,6 +171,8 @@ def verify(flags: dict[str, Any], repositories: tuple[str, ...], repair: bool) -
     """
     settings = _settings(flags)
     client = _connected(settings)
+    if manage.behind(client, settings.index) is None:
+        raise UsageError(f"{settings.index} does not exist", "load a repository first: make ingest REPO=…")
     target = _target(client, settings)
     state = State(client, settings.index, target.index, settings.retry_for)
     state.create()

@@ -86,6 +86,8 @@ def reindex(
     alias = settings.index
     with mirror.held(settings.home / f"{alias}.reindex", wait=settings.wait):
         live = manage.behind(client, alias)
+        if live is None and not named:
+            raise UsageError(f"{alias} does not exist", 'name a repository: make reindex REPO="URL-or-path …"')
         index = manage.new_name(alias)
         state = State(client, alias, index, settings.retry_for)
         target = Target(

@@ -62,7 +62,7 @@ class Status:
             return
         yield (
             f"{self.index} at {self.url} is {self.behind}: {self.documents:,} commits of {len(self.origins):,}"
-            f" repositories, {_size(self.bytes)}"
+            f" {'repository' if len(self.origins) == 1 else 'repositories'}, {_size(self.bytes)}"
         )
         if not self.origins:
             return

@@ -207,9 +207,10 @@ def test_loads_into_the_live_index_during_a_reindex_are_not_lost(
     assert set(hashes(client, alias)) == first.hashes() | new.hashes() | set(repository.git("rev-list", "main").split())
 
 
-def test_nothing_to_reindex(ingest: Run, client: elasticsearch.Elasticsearch, alias: str) -> None:
-    one_line(ingest("reindex"), 2, "knows no repository")
-    assert not client.indices.exists_alias(name=alias)
+def test_nothing_to_reindex_or_verify(ingest: Run, client: elasticsearch.Elasticsearch, alias: str) -> None:
+    for command in ("reindex", "verify"):
+        one_line(ingest(command), 2, f"{alias} does not exist")
+    assert not client.indices.get(index=f"{alias}*", expand_wildcards="all")
 
 
 def test_a_named_repository_is_loaded_where_there_was_no_index(
