@@ -59,7 +59,7 @@ def load(remote: Remote, job: Job) -> Tally:
         goal = updated(path, remote, job)
         reached = attempt.entry.reached
         todo = plan(goal, job.contents(goal.origin), reached if attempt.sure else None)
-        return carry_out(todo, goal, job, attempt)
+        return carry_out(todo, goal, remote, job, attempt)
 
 
 def place(remote: Remote, settings: Settings) -> Path:
@@ -78,8 +78,8 @@ def updated(path: Path, remote: Remote, job: Job) -> Goal:
     return Goal(path, remote.origin, snapshot(path, selection), selection, settings.project)
 
 
-def carry_out(todo: Plan, goal: Goal, job: Job, attempt: Attempt) -> Tally:
-    """Do what was planned, and what then turns out to be left because somebody came between; note what was reached.
+def carry_out(todo: Plan, goal: Goal, remote: Remote, job: Job, attempt: Attempt) -> Tally:
+    """Do what was planned; where somebody came between, look at everything anew, the repository too; note the end.
 
     :raises IngestError: the repository cannot be read, or Elasticsearch not be written
     """
@@ -90,6 +90,7 @@ def carry_out(todo: Plan, goal: Goal, job: Job, attempt: Attempt) -> Tally:
         if reached is not None and attempt.finish(reached, SOME_LACKING if done.lacking else 0):
             return tally
         attempt.begin_again()
+        goal = updated(goal.mirror, remote, job)
         todo = plan(goal, job.contents(goal.origin), None)
     raise RepositoryBusyError(
         f"Other runs keep changing what {job.target.alias} holds of {goal.origin}", "let one host at a time load it"

@@ -66,7 +66,7 @@ def verify(remote: Remote, job: Job, *, repair: bool, say: Callable[[str], None]
             store.discard(findings.write)
         history = History(goal.mirror, goal.selection, goal.snapshot.tips)
         todo = Plan([commit for commit in history if commit in findings.write], findings.delete, findings.equal)
-        return findings, pipeline.carry_out(todo, goal, job, attempt)
+        return findings, pipeline.carry_out(todo, goal, remote, job, attempt)
 
 
 def _compare(goal: Goal, job: Job, say: Callable[[str], None]) -> Findings:

@@ -298,6 +298,32 @@ def test_of_two_runs_on_two_hosts_the_second_to_end_notices(state: State) -> Non
         assert one.finish(reached(1), 0)
 
 
+def test_of_two_hosts_the_slower_does_not_undo_what_the_faster_did(
+    tmp_path: Path, client: elasticsearch.Elasticsearch, alias: str, environment: dict[str, str], ingest: Run
+) -> None:
+    repository = linear(tmp_path / "repository", 200)
+    command = [sys.executable, "-m", "ingest", "load", "--chunk-size", "1", str(repository.path)]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as slower:
+        while client.options(ignore_status=404).count(index=alias).get("count", 0) < 5:
+            assert slower.poll() is None
+            client.indices.refresh(index=alias, ignore_unavailable=True)
+        slower.send_signal(signal.SIGSTOP)
+        repository.git("reset", "--quiet", "--hard", "HEAD~100")
+        repository.commit("Another way")
+        repository.git("tag", "v1", "HEAD~50")
+        other = tmp_path / "other"
+        assert ingest("load", repository.path, INGEST_HOME=str(other)).returncode == 0
+        slower.send_signal(signal.SIGCONT)
+        _, complaint = slower.communicate(timeout=120)
+    assert slower.returncode == 0, complaint
+    origin = str(repository.path)
+    assert set(hashes(client, alias)) == repository.hashes()
+    assert_equal_to_perceval(client, alias, mirror.folder(other, Remote(origin)), origin)
+    assert ingest("load", origin, INGEST_HOME=str(other)).stdout.startswith("0 commits indexed, 0 rejected")
+
+
 def test_a_run_that_was_killed_leaves_the_next_one_unsure_until_it_has_looked(state: State) -> None:
     killed = state.attempt("o", "here")
     killed.__enter__()
