@@ -1,5 +1,6 @@
 """An Elasticsearch that lets in whom it knows, over TLS."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -13,25 +14,31 @@ from tests.git.test_mirror import files_that_hold
 from tests.repository import linear
 from tests.secure import secure_node
 from tests.test_errors import one_line
+from tests.test_readme import blocks
 
 PASSWORD = "marker-p@ss/w%rd"
 
 
 class Secure(NamedTuple):
-    """The environment of a user whom the server knows, and one who may do nothing."""
+    """The environment of a user whom the server knows, of one with the role of the README, and of one without any."""
 
     info: NodeInfo
     known: dict[str, str]
+    least: dict[str, str]
     powerless: dict[str, str]
 
 
 @pytest.fixture(scope="module")
 def secure(open_folder: Path) -> Iterator[Secure]:
-    users = {"loader": (PASSWORD, "superuser"), "nobody": (PASSWORD, "no_role_at_all")}
-    node, authority = secure_node(open_folder / "secure", users)
+    users = {"loader": "superuser", "least": "ingest", "nobody": "no_role_at_all"}
+    # JSON is YAML, and the tests' indices have other names than the README's.
+    role = json.loads(blocks("json")[0].replace("commits*", "t*"))
+    node, authority = secure_node(
+        open_folder / "secure", {name: (PASSWORD, role) for name, role in users.items()}, json.dumps({"ingest": role})
+    )
     info = node.start()
     known = {"ES_URL": info.url, "ES_USERNAME": "loader", "ES_PASSWORD": PASSWORD, "ES_CA_CERTS": str(authority)}
-    yield Secure(info, known, known | {"ES_USERNAME": "nobody"})
+    yield Secure(info, known, known | {"ES_USERNAME": "least"}, known | {"ES_USERNAME": "nobody"})
     node.stop()
 
 
@@ -44,6 +51,13 @@ def test_it_loads_over_tls_with_a_password_that_appears_nowhere(
     assert """curl -u "$ES_USERNAME" --cacert "$ES_CA_CERTS" 'https://""" in done.stdout
     assert PASSWORD not in done.stdout + done.stderr
     assert files_that_hold(home, PASSWORD) == []
+
+
+def test_the_role_of_the_readme_is_enough_for_everything(secure: Secure, tmp_path: Path, ingest: Run) -> None:
+    repository = linear(tmp_path / "repository", 3)
+    for command in (["load", repository.path], ["load", repository.path], ["reindex"], ["verify"], ["status"]):
+        done = ingest(*command, **secure.least)
+        assert done.returncode == 0, done.stderr
 
 
 def test_credentials_in_the_url_work_and_appear_nowhere(secure: Secure, tmp_path: Path, ingest: Run) -> None:
