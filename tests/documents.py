@@ -20,6 +20,13 @@ def hashes(client: elasticsearch.Elasticsearch, alias: str) -> list[str]:
     return sorted(document["hash"] for document in documents(client, alias).values())
 
 
+def counted(client: elasticsearch.Elasticsearch, alias: str) -> int:
+    """How many documents there are so far; none where the index does not exist, or its shards do not yet answer."""
+    patient = client.options(ignore_status=[404, 503])
+    patient.indices.refresh(index=alias)
+    return int(patient.count(index=alias).get("count", 0))
+
+
 def perceval_items(path: Path, origin: str, branches: list[str] | None = None) -> dict[str, dict[str, Any]]:
     """What Perceval itself gives for a bare repository, by uuid, with the one repair that documents undergo."""
     backend = Git(origin, str(path))

@@ -19,7 +19,7 @@ from ingest.index import manage
 from ingest.index.document import mapping
 from ingest.index.state import Reached, State
 from tests.conftest import Run
-from tests.documents import assert_equal_to_perceval, documents, hashes
+from tests.documents import assert_equal_to_perceval, counted, documents, hashes
 from tests.repository import Repository, linear
 
 SUMMARY = "{} commits indexed, {}0 rejected in "
@@ -241,9 +241,8 @@ def test_a_run_that_was_stopped_in_the_middle_is_completed_by_the_next(
     )
     command = [sys.executable, "-m", "ingest", "load", "--chunk-size", "10", longer.origin]
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, process_group=0) as process:
-        while world.client.options(ignore_status=404).count(index=world.alias).get("count", 0) < 5:
+        while counted(world.client, world.alias) < 5:
             assert process.poll() is None
-            world.client.indices.refresh(index=world.alias)
         (process.send_signal if number == signal.SIGTERM else lambda each: os.killpg(process.pid, each))(number)
     repository.git("tag", "since-then", "HEAD~1999")
     longer.load()
@@ -306,9 +305,8 @@ def test_of_two_hosts_the_slower_does_not_undo_what_the_faster_did(
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as slower:
-        while client.options(ignore_status=404).count(index=alias).get("count", 0) < 5:
+        while counted(client, alias) < 5:
             assert slower.poll() is None
-            client.indices.refresh(index=alias, ignore_unavailable=True)
         slower.send_signal(signal.SIGSTOP)
         repository.git("reset", "--quiet", "--hard", "HEAD~100")
         repository.commit("Another way")
