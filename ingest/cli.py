@@ -121,9 +121,7 @@ def load(flags: dict[str, Any], repositories: tuple[str, ...]) -> int:
     remotes = [Remote.parse(repository) for repository in dict.fromkeys(repositories)]
 
     def work(target: Target, refused: rejects.Rejects) -> tuple[Tally, int]:
-        state = State(target.client, target.alias, target.index, target.retry_for)
-        state.create()
-        job, tally = Job(settings, target, state, refused, _show(settings)), Tally()
+        job, tally = Job(settings, target, _state(target), refused, _show(settings)), Tally()
 
         def load_one(remote: Remote) -> int:
             done = _loaded(remote, job, say=len(remotes) > 1)
@@ -174,8 +172,7 @@ def verify(flags: dict[str, Any], repositories: tuple[str, ...], repair: bool) -
     if manage.behind(client, settings.index) is None:
         raise UsageError(f"{settings.index} does not exist", "load a repository first: make ingest REPO=…")
     target = _target(client, settings)
-    state = State(client, settings.index, target.index, settings.retry_for)
-    state.create()
+    state = _state(target)
     known = {entry.origin: entry.reached for entry in state.entries()}
     remotes = [Remote.parse(repository) for repository in dict.fromkeys(repositories or known)]
     if not remotes:
@@ -310,6 +307,12 @@ def _send(settings: Settings, work: Work) -> int:
 def _target(client: elasticsearch.Elasticsearch, settings: Settings) -> Target:
     index = manage.prepare(client, settings.index)
     return Target(client, settings.index, index, settings.chunk_size, settings.chunk_bytes, settings.retry_for)
+
+
+def _state(target: Target) -> State:
+    state = State(target.client, target.alias, target.index, target.retry_for)
+    state.create()
+    return state
 
 
 @contextmanager

@@ -39,6 +39,10 @@ class Goal:
     selection: Selection
     project: str | None
 
+    def history(self) -> History:
+        """Every commit that is selected."""
+        return History(self.mirror, self.selection, self.snapshot.tips)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -90,7 +94,7 @@ def plan(goal: Goal, contents: Contents, reached: Reached | None) -> Plan:
     """
     count = contents.count()
     if count == 0:
-        return Plan(_everything(goal), frozenset(), 0)
+        return Plan(goal.history(), frozenset(), 0)
     difference = None
     if reached is not None and reached.commits == count:
         difference = _difference(goal, contents, reached)
@@ -99,10 +103,6 @@ def plan(goal: Goal, contents: Contents, reached: Reached | None) -> Plan:
     return patiently(
         lambda: _comparison(goal, contents), contents.retry_for, f"{contents.index} could not be compared with git"
     )
-
-
-def _everything(goal: Goal) -> History:
-    return History(goal.mirror, goal.selection, goal.snapshot.tips)
 
 
 def _difference(goal: Goal, contents: Contents, reached: Reached) -> Plan | None:
@@ -140,7 +140,7 @@ def _redecorated(before: Mapping[str, str], now: Mapping[str, str]) -> set[str]:
 
 def _comparison(goal: Goal, contents: Contents) -> Plan:
     """Compare every document with its commit; memory grows by a digest of 16 bytes for each."""
-    history = _everything(goal)
+    history = goal.history()
     missing = {_of_commit(commit, goal) for commit in history.signed()}
     total = len(missing)
     others, delete = set(), set()

@@ -10,9 +10,10 @@ from pathlib import Path
 from ingest.convergence import Goal, Plan, plan
 from ingest.errors import RepositoryBusyError
 from ingest.git import grounds, mirror, perceval, reader
-from ingest.git.history import Selection
+from ingest.git.history import Hashes, Selection
 from ingest.git.remote import Remote
 from ingest.git.snapshot import snapshot
+from ingest.git.store import Store
 from ingest.index import bulk
 from ingest.index.bulk import Target
 from ingest.index.contents import Contents
@@ -150,21 +151,23 @@ def _results(goal: Goal, todo: Plan, job: Job) -> Iterator[Iterable[Action | rea
     if not len(todo.write):
         yield ()
         return
-    source = reader.Source(goal.mirror, goal.origin, goal.project)
     with (
         grounds.opened(goal.mirror, job.settings.items_bytes) as store,
-        closing(
-            reader.read(
-                source,
-                todo.write,
-                partial(action, project=goal.project),
-                workers=job.settings.workers,
-                store=store,
-                decorations=goal.snapshot.decorations,
-            )
-        ) as results,
+        closing(read_commits(goal, todo.write, job.settings.workers, store)) as results,
     ):
         yield results
+
+
+def read_commits(goal: Goal, hashes: Hashes, workers: int, store: Store | None = None) -> reader.Results[Action]:
+    """Commits of a goal as they are indexed, see `ingest.git.reader.read`; without a store, git is asked for all."""
+    return reader.read(
+        reader.Source(goal.mirror, goal.origin, goal.project),
+        hashes,
+        partial(action, project=goal.project),
+        workers=workers,
+        store=store,
+        decorations=goal.snapshot.decorations,
+    )
 
 
 def _load_log(path: Path, remote: Remote, job: Job) -> Tally:

@@ -64,15 +64,14 @@ class Rebuild:
 
     def is_copied(self, entry: Entry) -> bool:
         """Whether the documents of an origin are taken over as they are, rather than made from its repository."""
-        client = self.job.target.client
-        if self.live is None or manage.mapping_version(client, self.live) != MAPPING_VERSION:
-            return False
         log_is_gone = (
             entry.reached is not None
             and entry.reached.snapshot is None
             and not Path(entry.reached.gitpath or "").is_file()
         )
-        return log_is_gone or bool(self.named and entry.origin not in self.named)
+        if self.live is None or not (log_is_gone or (self.named and entry.origin not in self.named)):
+            return False
+        return manage.mapping_version(self.job.target.client, self.live) == MAPPING_VERSION
 
 
 def reindex(

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -15,7 +14,7 @@ from ingest.errors import UsageError
 from ingest.git import grounds, mirror, reader
 from ingest.git.history import History
 from ingest.git.remote import Remote
-from ingest.index.conversion import Action, action
+from ingest.index.conversion import Action
 from ingest.pipeline import Job
 from ingest.progress import Tally
 
@@ -58,20 +57,20 @@ def verify(remote: Remote, job: Job, *, repair: bool, say: Callable[[str], None]
         raise UsageError(f"{path} is a saved log, which need not be the whole history", "verify its repository")
     with mirror.held(path, wait=job.settings.wait), job.state.attempt(remote.origin, str(path)) as attempt:
         goal = pipeline.updated(path, remote, job)
-        findings = _compare(goal, job, say)
+        history = goal.history()
+        findings = _compare(goal, history, job, say)
         if not (repair and findings.count):
             return findings, Tally()
         with grounds.opened(goal.mirror, job.settings.items_bytes) as store:
             # Whatever made them differ, they are to come from git.
             store.discard(findings.write)
-        history = History(goal.mirror, goal.selection, goal.snapshot.tips)
         todo = Plan([commit for commit in history if commit in findings.write], findings.delete, findings.equal)
         return findings, pipeline.carry_out(todo, goal, remote, job, attempt)
 
 
-def _compare(goal: Goal, job: Job, say: Callable[[str], None]) -> Findings:
+def _compare(goal: Goal, history: History, job: Job, say: Callable[[str], None]) -> Findings:
     findings, ids = Findings(), set[str]()
-    with closing(_expected(goal, job)) as results:
+    with closing(pipeline.read_commits(goal, history, job.settings.workers)) as results:
         while batch := list(islice(results, _AT_ONCE)):
             made = [each for each in batch if isinstance(each, Action)]
             for unreadable in (each for each in batch if isinstance(each, reader.Unreadable)):
@@ -84,12 +83,6 @@ def _compare(goal: Goal, job: Job, say: Callable[[str], None]) -> Findings:
             findings.delete.add(identifier)
             say(f"surplus {document['hash']}")
     return findings
-
-
-def _expected(goal: Goal, job: Job) -> reader.Results[Action]:
-    source = reader.Source(goal.mirror, goal.origin, goal.project)
-    history = History(goal.mirror, goal.selection, goal.snapshot.tips)
-    return reader.read(source, history, partial(action, project=goal.project), workers=job.settings.workers)
 
 
 def _enter(

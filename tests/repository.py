@@ -1,6 +1,7 @@
 """Building git repositories in tests: real ones, the same on every run."""
 
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -73,6 +74,16 @@ class Repository:
     def hashes(self) -> set[str]:
         """Every commit that a branch or tag reaches."""
         return set(self.git("rev-list", "--branches", "--tags").split())
+
+
+def recording_git(folder: Path) -> tuple[str, Path]:
+    """A PATH on which git writes down its arguments before it runs, and the file that it writes them to."""
+    recorded = folder / "recorded"
+    wrapper = folder / "bin" / "git"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\necho "$@" >> {recorded}\nexec {shutil.which("git")} "$@"\n')
+    wrapper.chmod(0o755)
+    return f"{wrapper.parent}:{os.environ['PATH']}", recorded
 
 
 def linear(path: Path, commits: int) -> Repository:

@@ -3,7 +3,6 @@
 import base64
 import functools
 import http.server
-import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from ingest.git import mirror
 from ingest.git.remote import Remote
 from tests.conftest import Run
 from tests.documents import documents, hashes
-from tests.repository import Repository, linear
+from tests.repository import Repository, linear, recording_git
 
 USERNAME, PASSWORD = "marker-user", "marker p@ss/w%rd"
 IN_A_URL = "marker-user:marker%20p%40ss%2Fw%25rd"
@@ -70,13 +69,8 @@ def test_credentials_of_a_url_open_the_repository_and_appear_nowhere(
     tmp_path: Path, guarded: str, repository: Repository, home: Path, client: elasticsearch.Elasticsearch, alias: str,
     ingest: Run,
 ) -> None:  # fmt: skip
-    recorded = tmp_path / "arguments"
-    wrapper = tmp_path / "bin" / "git"
-    wrapper.parent.mkdir()
-    # A git that writes down what everybody on the machine could read in the list of processes.
-    wrapper.write_text(f'#!/bin/sh\necho "$@" >> {recorded}\nexec {shutil.which("git")} "$@"\n')
-    wrapper.chmod(0o755)
-    path = f"{wrapper.parent}:{os.environ['PATH']}"
+    # What it writes down, everybody on the machine could read in the list of processes.
+    path, recorded = recording_git(tmp_path)
     for _ in range(2):
         done = ingest("load", INGEST_REPO=f"http://{IN_A_URL}@{guarded}", PATH=path)
         assert done.returncode == 0, done.stderr

@@ -2,7 +2,6 @@
 
 import logging
 import random
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -23,7 +22,7 @@ from tests.conftest import Run
 from tests.git.items import ORIGIN, Item, perceval, render
 from tests.git.repositories import HARD_CASES, History, git, hashes
 from tests.git.test_reader_damage import line, loose, object_file
-from tests.repository import linear, of_every_kind
+from tests.repository import linear, of_every_kind, recording_git
 
 LIMIT = 1 << 30
 COMMITS = 329
@@ -486,12 +485,7 @@ def test_the_second_load_asks_git_for_no_log_and_indexes_the_same(
     tmp_path: Path, ingest: Run, home: Path, alias: str
 ) -> None:
     repository = of_every_kind(tmp_path / "repository")
-    recorded = tmp_path / "recorded"
-    wrapper = tmp_path / "bin" / "git"
-    wrapper.parent.mkdir()
-    wrapper.write_text(f'#!/bin/sh\necho "$*" >> {recorded}\nexec {shutil.which("git")} "$@"\n')
-    wrapper.chmod(0o755)
-    path = f"{wrapper.parent}:/usr/bin:/bin"
+    path, recorded = recording_git(tmp_path)
     assert ingest("load", repository.path, PATH=path).returncode == 0
     assert "--numstat" in recorded.read_text()
     recorded.unlink()
