@@ -18,9 +18,8 @@ from ingest.errors import RepositoryRefusedError
 from ingest.git.history import Hashes, History, Selection, Signed
 from ingest.git.perceval import refs
 from ingest.git.snapshot import Snapshot, renamed
-from ingest.index.contents import Contents
+from ingest.index.contents import Contents, anew
 from ingest.index.conversion import full_names, person, repaired
-from ingest.index.patience import patiently
 from ingest.index.state import Reached
 
 
@@ -100,9 +99,7 @@ def plan(goal: Goal, contents: Contents, reached: Reached | None) -> Plan:
         difference = _difference(goal, contents, reached)
     if difference is not None:
         return difference
-    return patiently(
-        lambda: _comparison(goal, contents), contents.retry_for, f"{contents.index} could not be compared with git"
-    )
+    return anew(lambda: _comparison(goal, contents))
 
 
 def _difference(goal: Goal, contents: Contents, reached: Reached) -> Plan | None:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import elasticsearch
@@ -21,7 +22,7 @@ from ingest.git import mirror
 from ingest.git.remote import Remote
 from ingest.index import bulk, manage
 from ingest.index.bulk import Target
-from ingest.index.contents import Contents
+from ingest.index.contents import Contents, anew
 from ingest.index.conversion import Action
 from ingest.index.document import MAPPING_VERSION
 from ingest.index.rejects import Rejects
@@ -96,11 +97,11 @@ def reindex(
             live, Job(settings, target, state, rejects, show), {remote.origin: remote for remote in named}
         )
         try:
-            manage.create_beside(client, index, live)
+            manage.create_beside(client, index, live, settings.retry_for)
             state.create()
             with manage.tuned_for_first_load(client, index, settings.retry_for):
                 tally = _build(rebuild)
-            manage.swap(client, alias, live, index)
+            manage.swap(client, alias, live, index, settings.retry_for)
         except BaseException:
             with suppress(IngestError):
                 manage.remove(client, [index])
@@ -124,7 +125,7 @@ def _build(rebuild: Rebuild) -> Tally:
         if not left:
             return tally
         for entry in left:
-            tally.add(_copy(rebuild, entry) if rebuild.is_copied(entry) else _load(rebuild, entry))
+            tally.add(anew(partial(_copy, rebuild, entry)) if rebuild.is_copied(entry) else _load(rebuild, entry))
             built[entry.origin] = entry.last_success
     raise RepositoryBusyError(
         f"Other runs keep loading into {rebuild.job.settings.index}", "reindex while no others run"

@@ -1,6 +1,6 @@
 """Comparing the whole: every commit, made into its document anew, with what the index holds of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -14,6 +14,7 @@ from ingest.errors import UsageError
 from ingest.git import grounds, mirror, reader
 from ingest.git.history import History
 from ingest.git.remote import Remote
+from ingest.index.contents import Contents, anew
 from ingest.index.conversion import Action
 from ingest.pipeline import Job
 from ingest.progress import Tally
@@ -78,11 +79,16 @@ def _compare(goal: Goal, history: History, job: Job, say: Callable[[str], None])
                 say(f"unreadable {unreadable.hash}: {unreadable.reason}")
             ids.update(each.id for each in made)
             _enter(findings, made, job.contents(goal.origin).sources([each.id for each in made]), say)
-    for identifier, document in job.contents(goal.origin).documents():
-        if identifier not in ids:
-            findings.delete.add(identifier)
-            say(f"surplus {document['hash']}")
+    surplus = anew(lambda: _others(job.contents(goal.origin), ids))
+    for commit in surplus.values():
+        say(f"surplus {commit}")
+    findings.delete.update(surplus)
     return findings
+
+
+def _others(contents: Contents, ids: Set[str]) -> dict[str, str]:
+    """The hashes of documents by ``_id``, but those of these."""
+    return {each: document["hash"] for each, document in contents.documents() if each not in ids}
 
 
 def _enter(

@@ -177,6 +177,11 @@ def test_what_answers_is_not_elasticsearch(status: int, tmp_path: Path, ingest: 
         one_line(ingest("load", tmp_path, ES_URL=url), 5, url, "is not Elasticsearch")
 
 
+def test_a_proxy_whose_elasticsearch_is_away(tmp_path: Path, ingest: Run) -> None:
+    with answering(503, b"<html>Service Unavailable</html>") as url:
+        assert "may help" in one_line(ingest("load", tmp_path, ES_URL=url), 5, url, "cannot do it now (503)")
+
+
 def test_elasticsearch_is_too_old(tmp_path: Path, ingest: Run) -> None:
     # What version 7 answers to a client of version 8.
     body = (

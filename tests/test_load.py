@@ -237,13 +237,13 @@ def test_signatures_and_dates_at_which_perceval_stops_are_indexed(
     assert "incomplete" not in early["_source"]
 
 
-def test_a_first_load_runs_without_refresh_and_replicas_and_restores_what_was_before(
+def test_a_first_load_runs_without_refresh_and_restores_what_was_before(
     tmp_path: Path, client: elasticsearch.Elasticsearch, alias: str
 ) -> None:
     index = manage.prepare(client, alias)
     client.indices.put_settings(index=index, settings={"refresh_interval": "7s", "number_of_replicas": 2})
     with manage.tuned_for_first_load(client, index, 1):
-        assert settings_of(client, alias) == {"refresh_interval": "-1", "number_of_replicas": "0"}
+        assert settings_of(client, alias) == {"refresh_interval": "-1", "number_of_replicas": "2"}
     assert settings_of(client, alias) == {"refresh_interval": "7s", "number_of_replicas": "2"}
 
 

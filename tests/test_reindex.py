@@ -226,7 +226,7 @@ def test_settings_of_a_killed_first_load_are_not_taken_over(client: elasticsearc
     live = manage.prepare(client, alias)
     manage.tuned_for_first_load(client, live, 1).__enter__()
     index = manage.new_name(alias)
-    manage.create_beside(client, index, live)
+    manage.create_beside(client, index, live, 1)
     settings = client.indices.get_settings(index=index, flat_settings=True)[index]["settings"]
     assert settings["index.number_of_replicas"] == "1"
     assert "index.refresh_interval" not in settings

@@ -10,11 +10,14 @@ from elasticsearch.helpers import streaming_bulk
 
 from ingest.errors import ElasticsearchRefusedError, ElasticsearchUnavailableError, IngestError
 from ingest.index import connection
-from ingest.index.conversion import Action
+from ingest.index.conversion import Action, without_files
+from ingest.index.guard import Guard, moved
 from ingest.index.patience import Patience
 
 _REFUSED_FOR_ALL = (401, 403, 404)
 """Statuses of one document that no other document of the same index could escape."""
+_CLOSED = "index_closed_exception"
+"""Nor this, whose status is that of a document which is at fault itself."""
 
 
 class Outcome(NamedTuple):
@@ -65,29 +68,49 @@ def send(target: Target, actions: Iterable[Action], retried: Callable[[int], Non
     """Send actions and give the outcome of each, once it is final.
 
     Sent again, after growing and jittered pauses: documents and requests that got 429, 502, 503 or 504, a lost or
-    refused connection, a time-out. A request that is too large (413), or too large for now (429), is halved. What a
-    mapping refuses is an outcome.
+    refused connection, a time-out. A request that is too large (413), or too large for now (429), is halved; a single
+    document that is too large is sent without its file list. What a mapping refuses is an outcome.
 
     :param retried: told how many documents are about to be sent again
     :raises ElasticsearchUnavailableError: there was no progress for `target.retry_for` seconds
     :raises ElasticsearchRefusedError: credentials, privileges, or the index are not what they were
     """
+    guard = Guard(target.client, target.alias, target.index, target.retry_for)
+    sent = False
     for chunk in chunks(actions, target.chunk_size, target.chunk_bytes):
-        patience = Patience(target.retry_for)
-        waiting = [chunk]
-        while waiting:
-            failure: _Failure | None = None
-            for outcome in _request(target, waiting[0], patience.request_timeout()):
-                if isinstance(outcome, _Failure):
-                    failure = outcome
-                else:
-                    yield outcome
-            if failure is None or len(failure.actions) < len(waiting[0]):
-                patience.start_anew()
-            waiting[:1] = [] if failure is None else failure.portions()
-            if failure is not None and failure.status != 413:
-                retried(len(failure.actions))
-                patience.wait(f"Nothing could be written to {target.alias}", failure.explained)
+        sent = True
+        guard.look()
+        yield from _trusted(_sent(target, chunk, retried), guard)
+    if sent:
+        guard.look(now=True)
+
+
+def _trusted(outcomes: Iterable[Outcome], guard: Guard) -> Iterator[Outcome]:
+    """The outcomes of a chunk; none is a rejection by another index than the one that is written to."""
+    looked = False
+    for outcome in outcomes:
+        if outcome.reason is not None and not looked:
+            guard.look(now=True)
+            looked = True
+        yield outcome
+
+
+def _sent(target: Target, chunk: list[Action], retried: Callable[[int], None]) -> Iterator[Outcome]:
+    patience = Patience(target.retry_for)
+    waiting = [chunk]
+    while waiting:
+        failure: _Failure | None = None
+        for outcome in _request(target, waiting[0], patience.request_timeout()):
+            if isinstance(outcome, _Failure):
+                failure = outcome
+            else:
+                yield outcome
+        if failure is None or len(failure.actions) < len(waiting[0]):
+            patience.start_anew()
+        waiting[:1] = [] if failure is None else failure.portions()
+        if failure is not None and failure.status != 413:
+            retried(len(failure.actions))
+            patience.wait(f"Nothing could be written to {target.alias}", failure.explained)
 
 
 @dataclass(frozen=True)
@@ -134,7 +157,11 @@ def _failed_request(target: Target, actions: list[Action], error: Exception) -> 
     status = error.meta.status if isinstance(error, elasticsearch.ApiError) else None
     explained = connection.explain(error, connection.shown(target.client))
     if status == 413 and len(actions) == 1:
-        yield Outcome(actions[0], 413, "the document is larger than Elasticsearch's http.max_content_length")
+        smaller = without_files(actions[0])
+        if smaller is None:
+            yield Outcome(actions[0], 413, "the document is larger than Elasticsearch's http.max_content_length")
+        else:
+            yield _Failure([smaller], status, explained)
     elif status == 413 or connection.is_transient(error):
         yield _Failure(actions, status, explained)
     else:
@@ -159,13 +186,11 @@ def _answers(target: Target, actions: Sequence[Action], timeout: float) -> Itera
     for action, (ok, result) in zip(actions, results, strict=True):
         (answer,) = result.values()
         if ok and answer["_index"] != target.index:
-            raise ElasticsearchUnavailableError(
-                f"The alias {target.alias} was moved from {target.index} to {answer['_index']} during the load",
-                "a reindex does that; the new run takes the index that is behind it now",
-            )
+            raise moved(target.alias, target.index, answer["_index"])
         already_gone = not action.source and "error" not in answer
         reason = None if ok or already_gone else _reason(answer)
-        if answer["status"] in _REFUSED_FOR_ALL and not already_gone:
+        refused_for_all = answer["status"] in _REFUSED_FOR_ALL or (reason or "").startswith(_CLOSED)
+        if refused_for_all and not already_gone:
             raise ElasticsearchRefusedError(
                 f"Elasticsearch no longer lets us write to {target.alias} ({answer['status']} {reason})",
                 "see that the alias, its index and our privileges are as they were before the load",

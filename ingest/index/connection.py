@@ -1,20 +1,68 @@
 """The client: made from the settings, its failures put into our words."""
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 import elastic_transport
 import elasticsearch
-from elastic_transport.client_utils import DEFAULT
+from elastic_transport.client_utils import DEFAULT, DefaultType
 
 from ingest.errors import ElasticsearchRefusedError, ElasticsearchUnavailableError, IngestError, UsageError
+
+if TYPE_CHECKING:
+    from elastic_transport._node import NodeApiResponse
 
 REQUEST_TIMEOUT = 60
 """Seconds until a request without an answer counts as lost."""
 
 TRANSIENT = (429, 502, 503, 504)
 """Statuses of requests and documents that a later attempt may escape."""
+
+
+class Node(elastic_transport.Urllib3HttpNode):
+    """The client's own way to a node, which takes an answer that broke off for what it is."""
+
+    def perform_request(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None = None,
+        headers: elastic_transport.HttpHeaders | None = None,
+        request_timeout: DefaultType | float | None = DEFAULT,
+    ) -> "NodeApiResponse":
+        """The base class's, with its errors."""
+        try:
+            answer = super().perform_request(method, target, body, headers, request_timeout)
+        except elastic_transport.TlsError as error:
+            if _is_about_trust(error):
+                raise
+            raise elastic_transport.ConnectionError(error.message, errors=error.errors) from error
+        if not _is_whole(answer.meta.headers):
+            raise elastic_transport.ConnectionError("the answer broke off")
+        return answer
+
+
+def _is_whole(headers: elastic_transport.HttpHeaders) -> bool:
+    """Whether what follows the headers had a stated end.
+
+    Python's http.client takes the end of a connection for the end of the headers, and of a body of unstated length.
+    """
+    return (
+        (headers.get("content-length") or "").isdecimal()
+        or headers.get("transfer-encoding") == "chunked"
+        or headers.get("connection") == "close"
+    )
+
+
+def _is_about_trust(error: elastic_transport.TlsError) -> bool:
+    """Whether it is no connection that broke off."""
+    causes = [cause for each in error.errors for cause in (each, *each.args)]
+    return not any(
+        isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError) for cause in causes
+    )
 
 
 def connect(
@@ -27,7 +75,8 @@ def connect(
 ) -> elasticsearch.Elasticsearch:
     """Make a client. Nothing is sent yet.
 
-    Its requests are never repeated by itself: who sends decides, and pauses.
+    Where there are several nodes, it asks another one if one cannot be reached. Else it repeats nothing by itself: who
+    sends decides, and pauses.
 
     :raises UsageError: a URL or the CA file makes no sense
     """
@@ -35,12 +84,15 @@ def connect(
     try:
         return elasticsearch.Elasticsearch(
             list(urls),
+            node_class=Node,
             api_key=api_key,
             basic_auth=credentials,
             ca_certs=DEFAULT if ca_certs is None else ca_certs,
             request_timeout=REQUEST_TIMEOUT,
             serializers={"application/json": elasticsearch.OrjsonSerializer()},
-            max_retries=0,
+            # A node that cannot be reached is no reason to pause while there are others.
+            max_retries=len(urls) - 1,
+            retry_on_status=(),
             retry_on_timeout=False,
         )
     except (ValueError, OSError) as error:
@@ -89,7 +141,7 @@ def explain(error: Exception, where: str) -> IngestError:
         )
     if isinstance(error, elastic_transport.ConnectionTimeout):
         return ElasticsearchUnavailableError(
-            f"Elasticsearch at {where} does not answer within {REQUEST_TIMEOUT} s", "look at its load and its log"
+            f"Elasticsearch at {where} does not answer in time", "look at its load and its log"
         )
     if isinstance(error, elastic_transport.ConnectionError):
         return ElasticsearchUnavailableError(
@@ -100,6 +152,10 @@ def explain(error: Exception, where: str) -> IngestError:
 
 def _explain_status(error: elasticsearch.ApiError, where: str) -> IngestError:
     reason = _reason(error)
+    if is_transient(error):
+        return ElasticsearchUnavailableError(
+            f"Elasticsearch at {where} cannot do it now ({reason})", "look at its load, its disk and its log"
+        )
     if not isinstance(error.body, dict):
         return ElasticsearchRefusedError(f"What answers at {where} is not Elasticsearch ({reason})", "check ES_URL")
     if error.meta.status == 401:
@@ -113,10 +169,6 @@ def _explain_status(error: elasticsearch.ApiError, where: str) -> IngestError:
         )
     if "media_type_header_exception" in reason or error.meta.status == 406:
         return ElasticsearchRefusedError(f"The Elasticsearch at {where} is too old", "version 8 or later is needed")
-    if is_transient(error):
-        return ElasticsearchUnavailableError(
-            f"Elasticsearch at {where} cannot do it now ({reason})", "look at its load, its disk and its log"
-        )
     return ElasticsearchRefusedError(f"Elasticsearch at {where} refused ({reason})", "its log may say more")
 
 

@@ -1,18 +1,29 @@
 """What an index holds of one origin."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import elasticsearch
-from elasticsearch.helpers import ScanError, scan
 
-from ingest.errors import ElasticsearchUnavailableError
+from ingest.errors import ElasticsearchUnavailableError, IngestError
 from ingest.index import connection
 from ingest.index.patience import patiently
 
+T = TypeVar("T")
 _AT_ONCE: Final = 1000
 _FIELDS: Final = ("hash", "parents", "refs", "author", "committer", "project")
+_KEEP_ALIVE: Final = "5m"
+"""So long Elasticsearch remembers what a search looks at, from one page to the next."""
+_TIMES: Final = 5
+_LOST: Final = [dict[str, Any]()]
+"""Instead of a page: the view is gone, so that asking for it again is no use."""
+
+
+class LookLostError(ElasticsearchUnavailableError):
+    """Elasticsearch no longer knows what it was looking at: one of its nodes was restarted, or is gone."""
 
 
 @dataclass(frozen=True)
@@ -34,31 +45,35 @@ class Contents:
         :raises IngestError: Elasticsearch does not answer
         """
 
-        def count() -> int:
-            with connection.explained(self.client):
-                self.client.indices.refresh(index=self.index)
-                return int(self.client.count(index=self.index, query=self._query)["count"])
+        def count(client: elasticsearch.Elasticsearch) -> int:
+            client.indices.refresh(index=self.index)
+            answer = client.count(index=self.index, query=self._query)
+            if answer["_shards"]["failed"]:
+                raise self._incomplete()
+            return int(answer["count"])
 
-        return patiently(count, self.retry_for, f"{self.index} could not be counted")
+        return self._patiently(count)
 
     def documents(self, *, whole: bool = False) -> Iterator[tuple[str, dict[str, Any]]]:
         """The ``_id`` of each document and what of it may change while its commit's hash does not.
 
         :param whole: all of it instead
 
+        :raises LookLostError: before the first or later; see `anew`
         :raises IngestError: Elasticsearch does not answer
         """
-        wanted = {"query": self._query, "_source": whole or list(_FIELDS)}
-        size = _AT_ONCE if whole else 5 * _AT_ONCE
-        try:
-            with connection.explained(self.client):
-                self.client.indices.refresh(index=self.index)
-                for hit in scan(self.client, index=self.index, query=wanted, size=size):
+        self._patiently(lambda client: client.indices.refresh(index=self.index))
+        with self._view() as view:
+            after: Sequence[Any] | None = None
+            while hits := self._patiently(partial(self._page, view, whole, after)):
+                if hits is _LOST:
+                    raise LookLostError(
+                        f"Elasticsearch at {connection.shown(self.client)} keeps losing its view of {self.index}",
+                        "see why its nodes restart",
+                    )
+                for hit in hits:
                     yield hit["_id"], hit["_source"]
-        except ScanError:
-            raise ElasticsearchUnavailableError(
-                f"Not all of {self.index} at {connection.shown(self.client)} can be searched", "look at its shards"
-            ) from None
+                after = hits[-1]["sort"]
 
     def sources(self, ids: list[str]) -> dict[str, dict[str, Any]]:
         """Those documents that there are among these, by ``_id``.
@@ -66,12 +81,13 @@ class Contents:
         :raises IngestError: Elasticsearch does not answer
         """
 
-        def sources() -> dict[str, dict[str, Any]]:
-            with connection.explained(self.client):
-                answer = self.client.mget(index=self.index, ids=ids)
-            return {each["_id"]: each["_source"] for each in answer["docs"] if each.get("found")}
+        def sources(client: elasticsearch.Elasticsearch) -> dict[str, dict[str, Any]]:
+            docs = client.mget(index=self.index, ids=ids)["docs"]
+            if any("error" in each for each in docs):
+                raise self._incomplete()
+            return {each["_id"]: each["_source"] for each in docs if each["found"]}
 
-        return patiently(sources, self.retry_for, f"{self.index} could not be read") if ids else {}
+        return self._patiently(sources) if ids else {}
 
     def origins(self) -> list[str]:
         """Every origin in the index, whichever this one is.
@@ -81,7 +97,7 @@ class Contents:
         found: list[str] = []
         after: dict[str, Any] | None = None
         while True:
-            page = patiently(lambda: self._origins(after), self.retry_for, f"{self.index} could not be searched")  # noqa: B023
+            page = self._patiently(partial(self._origins, after))
             found += [bucket["key"]["origin"] for bucket in page["buckets"]]
             after = page.get("after_key")
             if after is None:
@@ -94,23 +110,88 @@ class Contents:
         """
         wanted, found = sorted(ids), set()
         for start in range(0, len(wanted), _AT_ONCE):
-            part = wanted[start : start + _AT_ONCE]
-            found |= patiently(lambda: self._held(part), self.retry_for, f"{self.index} could not be searched")  # noqa: B023
+            found |= self._patiently(partial(self._held, wanted[start : start + _AT_ONCE]))
         return found
 
-    def _origins(self, after: dict[str, Any] | None) -> dict[str, Any]:
+    @contextmanager
+    def _view(self) -> Iterator[str]:
+        """The documents as they are now, whatever is written meanwhile."""
+        view: str = self._patiently(lambda client: client.open_point_in_time(index=self.index, keep_alive=_KEEP_ALIVE))[
+            "id"
+        ]
+        try:
+            yield view
+        finally:
+            # It ends by itself.
+            with suppress(IngestError), connection.explained(self.client):
+                self.client.options(ignore_status=404, request_timeout=1).close_point_in_time(id=view)
+
+    def _page(
+        self,
+        view: str,
+        whole: bool,
+        after: Sequence[Any] | None,
+        client: elasticsearch.Elasticsearch,
+    ) -> list[dict[str, Any]]:
+        try:
+            answer = client.search(
+                pit={"id": view, "keep_alive": _KEEP_ALIVE},
+                query=self._query,
+                source=whole or {"includes": list(_FIELDS)},
+                sort=["_shard_doc"],
+                search_after=after,
+                size=_AT_ONCE if whole else 5 * _AT_ONCE,
+                track_total_hits=False,
+                allow_partial_search_results=False,
+            )
+        except elasticsearch.ApiError as error:
+            if "search_context_missing_exception" not in str(error.body):
+                raise
+            return _LOST
+        return list(answer["hits"]["hits"])
+
+    def _origins(self, after: dict[str, Any] | None, client: elasticsearch.Elasticsearch) -> dict[str, Any]:
         composite: dict[str, Any] = {"size": _AT_ONCE, "sources": [{"origin": {"terms": {"field": "origin"}}}]}
         if after is not None:
             composite["after"] = after
-        with connection.explained(self.client):
-            answer = self.client.search(index=self.index, size=0, aggs={"origins": {"composite": composite}})
+        answer = client.search(
+            index=self.index,
+            size=0,
+            aggs={"origins": {"composite": composite}},
+            allow_partial_search_results=False,
+        )
         return dict(answer["aggregations"]["origins"])
 
-    def _held(self, ids: list[str]) -> set[str]:
-        with connection.explained(self.client):
-            answer = self.client.search(index=self.index, query={"ids": {"values": ids}}, source=False, size=len(ids))
+    def _held(self, ids: list[str], client: elasticsearch.Elasticsearch) -> set[str]:
+        answer = client.search(
+            index=self.index,
+            query={"ids": {"values": ids}},
+            source=False,
+            size=len(ids),
+            allow_partial_search_results=False,
+        )
         return {hit["_id"] for hit in answer["hits"]["hits"]}
+
+    def _patiently(self, call: Callable[[elasticsearch.Elasticsearch], T]) -> T:
+        return patiently(self.client, call, self.retry_for, f"{self.index} could not be searched")
+
+    def _incomplete(self) -> ElasticsearchUnavailableError:
+        return ElasticsearchUnavailableError(
+            f"Not all of {self.index} at {connection.shown(self.client)} can be searched", "look at its shards"
+        )
 
     @property
     def _query(self) -> dict[str, Any]:
         return {"term": {"origin": self.origin}}
+
+
+def anew(look: Callable[[], T]) -> T:
+    """Look at documents, from the beginning where the look was lost.
+
+    :raises LookLostError: that happens again and again
+    :raises IngestError: what `look` raises
+    """
+    for _ in range(_TIMES - 1):
+        with suppress(LookLostError):
+            return look()
+    return look()

@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
 from grimoirelab_toolkit.datetime import InvalidDateError, str_to_datetime
@@ -34,6 +34,19 @@ class Action(NamedTuple):
 def action(item: Mapping[str, Any], problem: str | None = None, project: str | None = None) -> Action:
     """Turn Perceval's item into what is sent."""
     return Action(item["uuid"], to_json(document(item, problem, project)), problem)
+
+
+FILES_CUT: Final = "file list cut: the document was too large for Elasticsearch"
+
+
+def without_files(action: Action) -> Action | None:
+    """A document without its list of files, whose number and lines it still tells; None: it has none."""
+    document = orjson.loads(action.source)
+    if not document.get("files"):
+        return None
+    document |= {"files": [], "incomplete": FILES_CUT}
+    document.get("raw", {}).pop("files", None)
+    return Action(action.id, orjson.dumps(document), FILES_CUT)
 
 
 def to_json(document: Mapping[str, Any]) -> bytes:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import elasticsearch
@@ -13,12 +14,14 @@ import elasticsearch
 from ingest.errors import ElasticsearchRefusedError, IngestError
 from ingest.index import connection
 from ingest.index.document import MAPPING_VERSION, mapping
-from ingest.index.patience import patiently
+from ingest.index.patience import LAST_WORDS, patiently
 
 _log = logging.getLogger(__name__)
 
-_TUNED = {"refresh_interval": "-1", "auto_expand_replicas": "false", "number_of_replicas": "0"}
-"""Settings during a first load. The values that were there before are kept in the mapping's ``_meta``."""
+_TUNED = {"refresh_interval": "-1"}
+"""Settings during a first load. The values that were there before are kept in the mapping's ``_meta``. Replicas stay: a
+load without them is faster, but lost where a node is."""
+_KEPT = ("number_of_shards", "auto_expand_replicas", "number_of_replicas", *_TUNED)
 _BEFORE = "before_load"
 _BUILT_ON = "built_on"
 _GIVEN_UP_AFTER = timedelta(days=1)
@@ -94,19 +97,25 @@ def new_name(alias: str) -> str:
     return f"{alias}-{datetime.now(UTC):%Y%m%d%H%M%S%f}"
 
 
-def create_beside(client: elasticsearch.Elasticsearch, index: str, live: str | None) -> None:
+def create_beside(client: elasticsearch.Elasticsearch, index: str, live: str | None, retry_for: float) -> None:
     """Make an index that nobody searches, because only an alias of its own, see `building`, stands for it.
 
     :param index: see `new_name`
     :param live: the index behind `alias`, from which shards, replicas and refresh interval are taken
     :raises IngestError: Elasticsearch does not do it
     """
-    with connection.explained(client):
+
+    def create(client: elasticsearch.Elasticsearch) -> None:
+        if client.indices.exists(index=index):
+            # The answer to an earlier request was lost.
+            return
         settings = {} if live is None else _settings(client, live)
         meta = {"_meta": {"mapping_version": MAPPING_VERSION, _BUILT_ON: socket.gethostname()}}
         client.indices.create(
             index=index, mappings=mapping() | meta, settings=settings, aliases={building(index): {"is_hidden": True}}
         )
+
+    patiently(client, create, retry_for, f"{index} could not be created")
 
 
 def building(index: str) -> str:
@@ -114,7 +123,7 @@ def building(index: str) -> str:
     return f"{index}-building"
 
 
-def swap(client: elasticsearch.Elasticsearch, alias: str, live: str | None, index: str) -> None:
+def swap(client: elasticsearch.Elasticsearch, alias: str, live: str | None, index: str, retry_for: float) -> None:
     """Let the alias stand for another index, for everybody at the same moment.
 
     :raises ElasticsearchRefusedError: it no longer stands for `live`
@@ -126,8 +135,13 @@ def swap(client: elasticsearch.Elasticsearch, alias: str, live: str | None, inde
     ]
     if live is not None:
         actions.append({"remove": {"index": live, "alias": alias, "must_exist": True}})
-    with connection.explained(client):
-        client.indices.update_aliases(actions=actions)
+
+    def swapped(client: elasticsearch.Elasticsearch) -> None:
+        # The answer to an earlier request may have been lost.
+        if behind(client, alias) != index:
+            client.indices.update_aliases(actions=actions)
+
+    patiently(client, swapped, retry_for, f"{alias} could not be moved to {index}")
 
 
 def superseded(client: elasticsearch.Elasticsearch, alias: str, keep: int) -> list[str]:
@@ -177,11 +191,11 @@ def remove(client: elasticsearch.Elasticsearch, indices: list[str]) -> None:
 
 @contextmanager
 def tuned_for_first_load(client: elasticsearch.Elasticsearch, index: str, retry_for: float) -> Iterator[None]:
-    """While an empty index is filled: no refresh, no replicas; afterwards the values that were there before.
+    """While an empty index is filled: no refresh; afterwards the value that was there before.
 
     They are restored too when the block fails; when even that fails, or this program is killed, by the next run.
     """
-    before = patiently(lambda: _tune(client, index), retry_for, f"{index} could not be prepared")
+    before = patiently(client, partial(_tune, index), retry_for, f"{index} could not be prepared")
     if before is None:
         yield
         return
@@ -189,22 +203,23 @@ def tuned_for_first_load(client: elasticsearch.Elasticsearch, index: str, retry_
         yield
     except BaseException:
         try:
-            _restore(client, index, before)
+            last_words = client.options(request_timeout=LAST_WORDS)
+            with connection.explained(last_words):
+                _restore(index, before, last_words)
         except IngestError as error:
             _log.warning("The settings of %s are still those for a first load, the next run restores them. %s",
                          index, error)  # fmt: skip
         raise
-    patiently(lambda: _restore(client, index, before), retry_for, f"The settings of {index} could not be restored")
+    patiently(client, partial(_restore, index, before), retry_for, f"The settings of {index} could not be restored")
 
 
-def _tune(client: elasticsearch.Elasticsearch, index: str) -> dict[str, Any] | None:
+def _tune(index: str, client: elasticsearch.Elasticsearch) -> dict[str, Any] | None:
     """Set what suits a first load, and give the settings to go back to; None: this is not one."""
-    with connection.explained(client):
-        before = _values_before_load(client, index)
-        if before is not None:
-            _remember(client, index, before)
-            client.indices.put_settings(index=index, settings=_TUNED)
-        return before
+    before = _values_before_load(client, index)
+    if before is not None:
+        _remember(client, index, before)
+        client.indices.put_settings(index=index, settings=_TUNED)
+    return before
 
 
 def _values_before_load(client: elasticsearch.Elasticsearch, index: str) -> dict[str, Any] | None:
@@ -212,7 +227,8 @@ def _values_before_load(client: elasticsearch.Elasticsearch, index: str) -> dict
     if kept is not None:
         return dict(kept)
     client.indices.refresh(index=index)
-    if client.count(index=index)["count"]:
+    answer = client.count(index=index)
+    if answer["count"] or answer["_shards"]["failed"]:
         return None
     current = _current(client, index)
     return {name: current.get(f"index.{name}") for name in _TUNED}
@@ -222,7 +238,7 @@ def _settings(client: elasticsearch.Elasticsearch, index: str) -> dict[str, Any]
     """What a user may have set, as it was before a load that was killed."""
     before = _meta(client, index).get(_BEFORE, {})
     current = _current(client, index)
-    found = {name: before.get(name, current.get(f"index.{name}")) for name in ("number_of_shards", *_TUNED)}
+    found = {name: before.get(name, current.get(f"index.{name}")) for name in _KEPT}
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -240,18 +256,16 @@ def _remember(client: elasticsearch.Elasticsearch, index: str, before: dict[str,
     client.indices.put_mapping(index=index, meta=meta if before is None else meta | {_BEFORE: before})
 
 
-def _restore(client: elasticsearch.Elasticsearch, index: str, before: dict[str, Any]) -> None:
-    with connection.explained(client):
-        client.indices.put_settings(index=index, settings=before)
-        _remember(client, index, None)
+def _restore(index: str, before: dict[str, Any], client: elasticsearch.Elasticsearch) -> None:
+    client.indices.put_settings(index=index, settings=before)
+    _remember(client, index, None)
 
 
 def count(client: elasticsearch.Elasticsearch, alias: str, retry_for: float) -> int:
     """How many documents a search sees from now on."""
 
-    def refreshed() -> int:
-        with connection.explained(client):
-            client.indices.refresh(index=alias)
-            return int(client.count(index=alias)["count"])
+    def refreshed(client: elasticsearch.Elasticsearch) -> int:
+        client.indices.refresh(index=alias)
+        return int(client.count(index=alias)["count"])
 
-    return patiently(refreshed, retry_for, f"{alias} could not be counted")
+    return patiently(client, refreshed, retry_for, f"{alias} could not be counted")

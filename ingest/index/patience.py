@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+import elasticsearch
+
 from ingest.errors import ElasticsearchUnavailableError, IngestError
 from ingest.index import connection
 
@@ -12,6 +14,8 @@ FIRST_PAUSE = 0.5
 """Seconds; each further pause without progress is twice as long."""
 LONGEST_PAUSE = 30.0
 """Seconds."""
+LAST_WORDS = 5
+"""Seconds that each request of a failed run may take to leave things as they should be."""
 
 T = TypeVar("T")
 
@@ -52,15 +56,22 @@ class Patience:
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
 
-def patiently(call: Callable[[], T], retry_for: float, what: str) -> T:
+def patiently(
+    client: elasticsearch.Elasticsearch, call: Callable[[elasticsearch.Elasticsearch], T], retry_for: float, what: str
+) -> T:
     """Call until it succeeds; only what may pass is tried again.
 
+    :param call: is given a client that waits no longer for an answer than there is patience left. It may be called
+        again after a request whose answer was lost, so it must be the same twice as once
+    :param retry_for: seconds without success until it is given up
     :param what: could not be done, for the message
     :raises ElasticsearchUnavailableError: it did not pass within `retry_for` seconds
+    :raises IngestError: another failure of the call, in our words
     """
     patience = Patience(retry_for)
     while True:
         try:
-            return call()
+            with connection.explained(client):
+                return call(client.options(request_timeout=patience.request_timeout()))
         except ElasticsearchUnavailableError as failure:
             patience.wait(what, failure)

@@ -22,13 +22,11 @@ from ingest.errors import IngestError
 from ingest.git.history import Selection
 from ingest.git.snapshot import Snapshot
 from ingest.index import connection
-from ingest.index.patience import patiently
+from ingest.index.patience import LAST_WORDS, patiently
 
 MOST_LACKING: Final = 1000
 """So many lacking commits are remembered; where there are more, the next run looks for them."""
 _GIVEN_UP_AFTER: Final = timedelta(days=1)
-_LAST_WORDS: Final = 5
-"""Seconds that a failed run may take to note its failure."""
 T = TypeVar("T")
 _MAPPING: Final = {
     "dynamic": "strict",
@@ -154,22 +152,7 @@ class State:
         :raises IngestError: Elasticsearch does not do it
         """
 
-        def create() -> None:
-            with connection.explained(self.client):
-                if self.client.indices.exists(index=self.name):
-                    return
-                try:
-                    self.client.indices.create(
-                        index=self.name,
-                        mappings=_MAPPING,
-                        settings={"hidden": True, "number_of_shards": 1, "auto_expand_replicas": "0-1"},
-                    )
-                except elasticsearch.BadRequestError as error:
-                    # Another run was quicker.
-                    if error.error != "resource_already_exists_exception":
-                        raise
-
-        self.patiently(create)
+        self.patiently(self._create)
 
     def attempt(self, origin: str, place: str) -> "Attempt":
         """A run over one origin, as a context; what it is to the state begins when it is entered.
@@ -198,39 +181,86 @@ class State:
         :raises IngestError: Elasticsearch does not do it
         """
 
-        def sweep() -> None:
-            with connection.explained(self.client):
-                self.client.indices.refresh(index=self.name)
-                others = {"bool": {"must_not": {"terms": {"index": sorted(existing)}}}}
-                while True:
-                    hits = self.client.search(index=self.name, query=others, source=False, size=1000)["hits"]["hits"]
-                    if not hits:
-                        return
-                    deletions = [{"delete": {"_id": hit["_id"]}} for hit in hits]
-                    self.client.bulk(index=self.name, operations=deletions, refresh=True)
+        def sweep(client: elasticsearch.Elasticsearch) -> None:
+            client.indices.refresh(index=self.name)
+            others = {"bool": {"must_not": {"terms": {"index": sorted(existing)}}}}
+            while True:
+                hits = client.search(index=self.name, query=others, source=False, size=1000)["hits"]["hits"]
+                if not hits:
+                    return
+                deletions = [{"delete": {"_id": hit["_id"]}} for hit in hits]
+                client.bulk(index=self.name, operations=deletions, refresh=True)
 
         self.patiently(sweep)
 
-    def patiently(self, call: Callable[[], T]) -> T:
+    def patiently(self, call: Callable[[elasticsearch.Elasticsearch], T]) -> T:
         """Call until Elasticsearch answers.
 
         :raises ElasticsearchUnavailableError: it did not within `retry_for` seconds
         """
-        return patiently(call, self.retry_for, f"The state in {self.name} could not be used")
+        return patiently(self.client, call, self.retry_for, f"The state in {self.name} could not be used")
+
+    def read(self, identifier: str, client: elasticsearch.Elasticsearch) -> tuple[Entry | None, dict[str, int]]:
+        """The document of that ``_id``, None where there is none, and the version that it has."""
+        try:
+            found = client.get(index=self.name, id=identifier)
+        except elasticsearch.NotFoundError:
+            # Without its index there is no state either.
+            return None, {}
+        return Entry.from_json(found["_source"]), {
+            "if_seq_no": found["_seq_no"],
+            "if_primary_term": found["_primary_term"],
+        }
+
+    def write(
+        self, identifier: str, entry: Entry, version: dict[str, int], client: elasticsearch.Elasticsearch
+    ) -> dict[str, int] | None:
+        """Write the document if it is still of that version (none: if it is still missing).
+
+        :return: the version that it has now; None: it is not written
+        """
+        # Whoever removed it, Elasticsearch would make it again without its mapping.
+        self._create(client)
+        try:
+            answer = client.index(
+                index=self.name,
+                id=identifier,
+                document=entry.to_json(self.index),
+                op_type=None if version else "create",
+                if_seq_no=version.get("if_seq_no"),
+                if_primary_term=version.get("if_primary_term"),
+            )
+        except elasticsearch.ConflictError:
+            return None
+        return {"if_seq_no": answer["_seq_no"], "if_primary_term": answer["_primary_term"]}
+
+    def _create(self, client: elasticsearch.Elasticsearch) -> None:
+        if client.indices.exists(index=self.name):
+            return
+        try:
+            client.indices.create(
+                index=self.name,
+                mappings=_MAPPING,
+                settings={"hidden": True, "number_of_shards": 1, "auto_expand_replicas": "0-1"},
+            )
+        except elasticsearch.BadRequestError as error:
+            # Another run was quicker, or the answer to our own request was lost.
+            if error.error != "resource_already_exists_exception":
+                raise
 
     def _page(self, after: list[Any] | None) -> list[dict[str, Any]]:
-        def search() -> list[dict[str, Any]]:
-            with connection.explained(self.client):
-                if after is None:
-                    self.client.indices.refresh(index=self.name)
-                answer = self.client.search(
-                    index=self.name,
-                    query={"term": {"index": self.index}},
-                    sort=[{"origin": "asc"}],
-                    search_after=after,
-                    size=100,
-                )
-                return list(answer["hits"]["hits"])
+        def search(client: elasticsearch.Elasticsearch) -> list[dict[str, Any]]:
+            if after is None:
+                client.indices.refresh(index=self.name)
+            answer = client.search(
+                index=self.name,
+                query={"term": {"index": self.index}},
+                sort=[{"origin": "asc"}],
+                search_after=after,
+                size=100,
+                allow_partial_search_results=False,
+            )
+            return list(answer["hits"]["hits"])
 
         return self.patiently(search)
 
@@ -264,8 +294,9 @@ class Attempt:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None:
-            with suppress(IngestError):
-                self._fail(error)
+            last_words = self._state.client.options(request_timeout=LAST_WORDS)
+            with suppress(IngestError), connection.explained(last_words):
+                self._fail(error, last_words)
         elif not (self._ended or self._touched):
             self._state.patiently(self._withdraw)
 
@@ -301,39 +332,39 @@ class Attempt:
             last_attempt=self._attempt("done", exit_code),
             unfinished=others,
         )
-        self._ended = self._state.patiently(lambda: self._written(entry, self._version))
+        self._ended = self._state.patiently(lambda client: self._written(entry, self._version, client))
         return self._ended
 
-    def _begin(self) -> None:
+    def _begin(self, client: elasticsearch.Elasticsearch) -> None:
         while True:
-            entry, version = self._read()
+            entry, version = self._read(client)
             self.sure = not entry.unfinished
             self.entry = entry
             mine = {"host": self._host, "started": self._started.isoformat()}
             begun = replace(
                 entry, last_attempt=self._attempt("running", None), unfinished=entry.unfinished | {self._run: mine}
             )
-            if self._written(begun, version):
+            if self._written(begun, version, client):
                 return
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException, client: elasticsearch.Elasticsearch) -> None:
         what = error.what if isinstance(error, IngestError) else "interrupted"
         code = getattr(error, "exit_code", 1)
         while True:
-            entry, version = self._read(_LAST_WORDS)
+            entry, version = self._read(client)
             unfinished = {run: each for run, each in entry.unfinished.items() if self._touched or run != self._run}
             failed = replace(entry, last_attempt=self._attempt(what, code), unfinished=unfinished)
-            if self._written(failed, version, timeout=_LAST_WORDS):
+            if self._written(failed, version, client):
                 return
 
-    def _withdraw(self) -> None:
+    def _withdraw(self, client: elasticsearch.Elasticsearch) -> None:
         """It was only a look."""
         while True:
-            entry, version = self._read()
+            entry, version = self._read(client)
             unfinished = {run: each for run, each in entry.unfinished.items() if run != self._run}
             mine = (entry.last_attempt or {}).get("run") == self._run
             last = self.entry.last_attempt if mine else entry.last_attempt
-            if self._written(replace(entry, last_attempt=last, unfinished=unfinished), version):
+            if self._written(replace(entry, last_attempt=last, unfinished=unfinished), version, client):
                 return
 
     def _attempt(self, outcome: str, exit_code: int | None) -> dict[str, Any]:
@@ -346,34 +377,12 @@ class Attempt:
             "outcome": outcome,
         }
 
-    def _read(self, timeout: float = connection.REQUEST_TIMEOUT) -> tuple[Entry, dict[str, int]]:
-        client = self._state.client.options(request_timeout=timeout)
-        with connection.explained(client):
-            try:
-                found = client.get(index=self._state.name, id=self._id)
-            except elasticsearch.NotFoundError as error:
-                if "found" not in error.body:
-                    raise
-                return Entry(self.entry.origin), {}
-        return Entry.from_json(found["_source"]), {
-            "if_seq_no": found["_seq_no"],
-            "if_primary_term": found["_primary_term"],
-        }
+    def _read(self, client: elasticsearch.Elasticsearch) -> tuple[Entry, dict[str, int]]:
+        entry, version = self._state.read(self._id, client)
+        return entry or Entry(self.entry.origin), version
 
-    def _written(self, entry: Entry, version: dict[str, int], timeout: float = connection.REQUEST_TIMEOUT) -> bool:
+    def _written(self, entry: Entry, version: dict[str, int], client: elasticsearch.Elasticsearch) -> bool:
         """Write the document if it is still of that version (none: if it is still missing)."""
-        client = self._state.client.options(request_timeout=timeout)
-        with connection.explained(client):
-            try:
-                answer = client.index(
-                    index=self._state.name,
-                    id=self._id,
-                    document=entry.to_json(self._state.index),
-                    op_type=None if version else "create",
-                    if_seq_no=version.get("if_seq_no"),
-                    if_primary_term=version.get("if_primary_term"),
-                )
-            except elasticsearch.ConflictError:
-                return False
-        self._version = {"if_seq_no": answer["_seq_no"], "if_primary_term": answer["_primary_term"]}
-        return True
+        written = self._state.write(self._id, entry, version, client)
+        self._version = written or version
+        return written is not None

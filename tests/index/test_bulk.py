@@ -1,31 +1,26 @@
 """Sending, with the real faults of real servers."""
 
 import itertools
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import elasticsearch
 import orjson
-import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.errors import ElasticsearchRefusedError, ElasticsearchUnavailableError
+from ingest.errors import ElasticsearchUnavailableError
 from ingest.index import connection, manage, patience
 from ingest.index.bulk import Outcome, Target, chunks, send
 from ingest.index.conversion import Action
 from ingest.index.document import mapping
-from ingest.node import Node, NodeInfo
-from tests.conftest import Run, free_port
-from tests.node.conftest import JVM_OPTIONS, small_node
-from tests.node_cache import node_cache
-from tests.repository import Repository, linear
-from tests.test_load import started
+from ingest.node import NodeInfo
+from tests.conftest import Run
+from tests.node.conftest import small_node
+from tests.repository import Repository
 
 
 def actions(count: int, size: int = 100, start: int = 0) -> Iterator[Action]:
@@ -156,92 +151,6 @@ def test_without_progress_it_is_given_up_in_time() -> None:
         nowhere = Target(client, "a", "a-1", 10, 1000, 0.5)
         with pytest.raises(ElasticsearchUnavailableError, match=r"for 0.5 s\. .*Connection refused"):
             list(send(nowhere, actions(3), lambda count: None))
-
-
-def test_an_alias_that_vanishes_stops_the_load_and_nothing_is_created_in_its_place(
-    client: elasticsearch.Elasticsearch, alias: str
-) -> None:
-    stable = target(client, alias)
-    client.indices.delete(index=stable.index)
-    with pytest.raises(ElasticsearchRefusedError, match="no longer lets us write"):
-        list(send(stable, actions(3), unexpected))
-    assert not client.indices.exists(index=alias)
-
-
-def test_an_alias_that_is_moved_stops_the_load(client: elasticsearch.Elasticsearch, alias: str) -> None:
-    stable = target(client, alias)
-    client.indices.create(index=f"{alias}-other")
-    moved = {"remove": {"index": stable.index, "alias": alias}}, {"add": {"index": f"{alias}-other", "alias": alias}}
-    client.indices.update_aliases(actions=moved)
-    with pytest.raises(ElasticsearchUnavailableError, match="was moved"):
-        list(send(stable, actions(3), unexpected))
-
-
-@pytest.fixture
-def doomed(open_folder: Path) -> Iterator[Node]:
-    """A server to be killed, which comes back at the same address."""
-    home = open_folder / "doomed"
-    node = Node(home, heap="256m", cache=node_cache(), jvm_options=JVM_OPTIONS, port=free_port())
-    yield node
-    node.stop()
-    shutil.rmtree(home)
-
-
-@contextmanager
-def loading(
-    repository: Repository, environment: dict[str, str], info: NodeInfo, retry_for: str
-) -> Iterator[subprocess.Popen[str]]:
-    """Run a load until it has indexed its first document."""
-    command = [sys.executable, "-m", "ingest", "load", "--chunk-size", "10", "--retry-for", retry_for]
-    with (
-        connection.connect((info.url,)) as client,
-        subprocess.Popen(
-            [*command, str(repository.path)],
-            env=environment | {"ES_URL": info.url},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process,
-    ):
-        while not started(client, environment["INGEST_INDEX"]):
-            assert process.poll() is None
-        yield process
-
-
-def kill(info: NodeInfo) -> None:
-    process = psutil.Process(info.pid)
-    process.kill()
-    process.wait(30)
-
-
-def test_a_server_that_is_killed_and_comes_back_loses_nothing(
-    doomed: Node, tmp_path: Path, environment: dict[str, str]
-) -> None:
-    info = doomed.start()
-    repository = linear(tmp_path / "repository", 1000)
-    with loading(repository, environment, info, "2m") as process:
-        kill(info)
-        assert doomed.start().url == info.url
-        said, complaint = process.communicate(timeout=120)
-    assert process.returncode == 0, complaint
-    assert said.startswith("1,000 commits indexed, 0 rejected")
-    with connection.connect((info.url,)) as client:
-        assert client.count(index=environment["INGEST_INDEX"])["count"] == 1000
-
-
-@pytest.mark.slow
-def test_a_server_that_stays_away_ends_the_run_with_exit_5(
-    doomed: Node, tmp_path: Path, environment: dict[str, str]
-) -> None:
-    info = doomed.start()
-    repository = linear(tmp_path / "repository", 3000)
-    with loading(repository, environment, info, "2s") as process:
-        kill(info)
-        _, complaint = process.communicate(timeout=60)
-    assert process.returncode == 5
-    assert "Nothing could be written" in complaint
-    assert "Running again may help" in complaint
-    assert "Traceback" not in complaint
 
 
 def test_rejected_documents_wait_whole_in_a_file_that_replay_sends_again(

@@ -1,0 +1,72 @@
+"""A way to a server on which connections break off."""
+
+import random
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+
+@dataclass
+class Breaking:
+    """Passes bytes on, and resets a connection after some of them, wherever that is: in a request, or in a response.
+
+    :param begin: nothing breaks before a request that holds these bytes
+    :param furthest: most bytes of the requests, and of the responses, of a connection
+    :ivar cuts: how often it broke
+    """
+
+    server: tuple[str, int]
+    begin: bytes
+    furthest: tuple[int, int]
+    chance: random.Random
+    cuts: int = 0
+    _begun: threading.Event = field(default_factory=threading.Event)
+
+    def serve(self, listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = listener.accept()
+                far = socket.create_connection(self.server)
+                left = [self.chance.randrange(1, furthest) for furthest in self.furthest]
+                for direction, (source, target) in enumerate([(near, far), (far, near)]):
+                    threading.Thread(target=self._pass, args=(source, target, left, direction), daemon=True).start()
+
+    def _pass(self, source: socket.socket, target: socket.socket, left: list[int], direction: int) -> None:
+        with suppress(OSError):
+            while piece := source.recv(4096):
+                if self.begin in piece:
+                    self._begun.set()
+                if self._begun.is_set():
+                    left[direction] -= len(piece)
+                    if left[direction] < 0:
+                        target.sendall(piece[: left[direction]])
+                        self.cuts += 1
+                        break
+                target.sendall(piece)
+        for end in (source, target):
+            _reset(end)
+
+
+def _reset(end: socket.socket) -> None:
+    with suppress(OSError):
+        # Not a polite end, but what a dead host, or a firewall, leaves.
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        end.shutdown(socket.SHUT_RDWR)
+    end.close()
+
+
+@contextmanager
+def breaking(url: str, begin: bytes, furthest: tuple[int, int], seed: int) -> Iterator[tuple[str, Breaking]]:
+    """Put a `Breaking` before the server at `url`, and give the URL to use instead."""
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    way = Breaking((parts.hostname, parts.port), begin, furthest, random.Random(seed))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=way.serve, args=(listener,), daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", way
+        listener.shutdown(socket.SHUT_RDWR)
