@@ -68,8 +68,8 @@ def send(target: Target, actions: Iterable[Action], retried: Callable[[int], Non
     """Send actions and give the outcome of each, once it is final.
 
     Sent again, after growing and jittered pauses: documents and requests that got 429, 502, 503 or 504, a lost or
-    refused connection, a time-out. A request that is too large (413), or too large for now (429), is halved; a single
-    document that is too large is sent without its file list. What a mapping refuses is an outcome.
+    refused connection, a time-out. A request that failed as a whole is halved; a single document that is too large
+    (413) is sent without its file list. What a mapping refuses is an outcome.
 
     :param retried: told how many documents are about to be sent again
     :raises ElasticsearchUnavailableError: there was no progress for `target.retry_for` seconds
@@ -125,8 +125,11 @@ class _Failure:
     explained: IngestError
 
     def portions(self) -> list[list[Action]]:
-        """In which requests to send them: fewer at a time where they were too many."""
-        if self.status not in (413, 429) or len(self.actions) == 1:
+        """In which requests to send them: fewer at a time, because they may have been too many.
+
+        Not everybody says so: some hosts in between reset a connection, or swallow what is long.
+        """
+        if len(self.actions) == 1:
             return [self.actions]
         middle = len(self.actions) // 2
         return [self.actions[:middle], self.actions[middle:]]

@@ -15,12 +15,14 @@ class Breaking:
     """Passes bytes on, and resets a connection after some of them, wherever that is: in a request, or in a response.
 
     :param begin: nothing breaks before a request that holds these bytes
-    :param furthest: most bytes of the requests, and of the responses, of a connection
+    :param nearest: fewest bytes of the requests, and of the responses, of a connection
+    :param furthest: most bytes of them
     :ivar cuts: how often it broke
     """
 
     server: tuple[str, int]
     begin: bytes
+    nearest: tuple[int, int]
     furthest: tuple[int, int]
     chance: random.Random
     cuts: int = 0
@@ -31,7 +33,7 @@ class Breaking:
             while True:
                 near, _ = listener.accept()
                 far = socket.create_connection(self.server)
-                left = [self.chance.randrange(1, furthest) for furthest in self.furthest]
+                left = [self.chance.randint(*bounds) for bounds in zip(self.nearest, self.furthest, strict=True)]
                 for direction, (source, target) in enumerate([(near, far), (far, near)]):
                     threading.Thread(target=self._pass, args=(source, target, left, direction), daemon=True).start()
 
@@ -60,12 +62,14 @@ def _reset(end: socket.socket) -> None:
 
 
 @contextmanager
-def breaking(url: str, begin: bytes, furthest: tuple[int, int], seed: int) -> Iterator[tuple[str, Breaking]]:
+def breaking(
+    url: str, begin: bytes, furthest: tuple[int, int], seed: int, nearest: tuple[int, int] = (1, 1)
+) -> Iterator[tuple[str, Breaking]]:
     """Put a `Breaking` before the server at `url`, and give the URL to use instead."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     assert parts.port is not None
-    way = Breaking((parts.hostname, parts.port), begin, furthest, random.Random(seed))
+    way = Breaking((parts.hostname, parts.port), begin, nearest, furthest, random.Random(seed))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=way.serve, args=(listener,), daemon=True).start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}", way

@@ -90,6 +90,19 @@ def test_a_load_over_tls_goes_on_too(
     assert "now holds 1,001" in done.stdout
 
 
+@pytest.mark.slow
+def test_requests_that_are_too_long_for_somebody_in_between_are_sent_in_parts(
+    tmp_path: Path, server: NodeInfo, client: elasticsearch.Elasticsearch, alias: str, ingest: Run
+) -> None:
+    repository = linear(tmp_path / "repository", 500)
+    most = (100_000, 1_000_000)
+    with breaking(server.url, b"/_bulk", most, 9, nearest=most) as (url, way):
+        done = ingest("load", repository.path, ES_URL=url, INGEST_RETRY_FOR="2m")
+    assert done.returncode == 0, done.stderr
+    assert way.cuts > 1
+    assert hashes(client, alias) == sorted(repository.hashes())
+
+
 def test_the_bar_counts_what_is_sent_again(
     tmp_path: Path, server: NodeInfo, client: elasticsearch.Elasticsearch, alias: str, environment: dict[str, str]
 ) -> None:
