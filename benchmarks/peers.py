@@ -13,8 +13,8 @@ from elasticsearch import Elasticsearch
 from elasticsearch.helpers import streaming_bulk
 from perceval.backends.core.git import Git
 
-from ingest.index.conversion import repaired
 from ingest.index.document import mapping
+from ingest.text import repaired
 
 
 def items(repository: str, mirror: str) -> Iterator[dict[str, Any]]:

@@ -14,20 +14,19 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 import elasticsearch
-import orjson
 
 from ingest import logs, pipeline
 from ingest.errors import IngestError, UsageError
 from ingest.git.remote import Remote
 from ingest.index import connection, manage, rejects
 from ingest.index.bulk import Target
-from ingest.index.conversion import repaired
 from ingest.index.state import State
 from ingest.pipeline import SOME_LACKING, Job
 from ingest.progress import Tally
 from ingest.reindex import reindex as rebuild
 from ingest.settings import Settings, boolean, default_shown
 from ingest.status import status as look
+from ingest.text import json_text, printable
 from ingest.verify import verify as check
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def cli() -> None:
 @click.argument("repositories", metavar="REPO...", nargs=-1, envvar="INGEST_REPO")
 @_takes(
     "index", "chunk_size", "chunk_bytes", "retry_for", "branches", "since", "until", "gitpath", "workers",
-    "items_bytes", "project", "wait", "quiet", "log_format", "heap",
+    "items_bytes", "remote_timeout", "project", "wait", "quiet", "log_format", "heap",
 )  # fmt: skip
 @click.pass_obj
 def load(flags: dict[str, Any], repositories: tuple[str, ...]) -> int:
@@ -136,8 +135,8 @@ def load(flags: dict[str, Any], repositories: tuple[str, ...]) -> int:
 @cli.command()
 @click.argument("repositories", metavar="[REPO...]", nargs=-1, envvar="INGEST_REPO")
 @_takes(
-    "index", "chunk_size", "chunk_bytes", "retry_for", "workers", "items_bytes", "keep", "wait", "quiet", "log_format",
-    "heap",
+    "index", "chunk_size", "chunk_bytes", "retry_for", "workers", "items_bytes", "remote_timeout", "keep", "wait",
+    "quiet", "log_format", "heap",
 )  # fmt: skip
 @click.pass_obj
 def reindex(flags: dict[str, Any], repositories: tuple[str, ...]) -> int:
@@ -159,7 +158,17 @@ def reindex(flags: dict[str, Any], repositories: tuple[str, ...]) -> int:
 @click.argument("repositories", metavar="[REPO...]", nargs=-1, envvar="INGEST_REPO")
 @click.option("--repair", is_flag=True, help="Mend what differs.")
 @_takes(
-    "index", "chunk_size", "chunk_bytes", "retry_for", "workers", "items_bytes", "wait", "quiet", "log_format", "heap"
+    "index",
+    "chunk_size",
+    "chunk_bytes",
+    "retry_for",
+    "workers",
+    "items_bytes",
+    "remote_timeout",
+    "wait",
+    "quiet",
+    "log_format",
+    "heap",
 )
 @click.pass_obj
 def verify(flags: dict[str, Any], repositories: tuple[str, ...], repair: bool) -> int:
@@ -180,10 +189,10 @@ def verify(flags: dict[str, Any], repositories: tuple[str, ...], repair: bool) -
 
     def compare(remote: Remote) -> int:
         job = Job(pipeline.as_before(settings, known.get(remote.origin)), target, state, refused, _show(settings))
-        findings, tally = check(remote, job, repair=repair, say=click.echo)
+        findings, tally = check(remote, job, repair=repair, say=_say)
         mended = f"; {tally}" if repair and findings.count else ""
         if findings.count or not settings.quiet:
-            click.echo(f"{remote.origin}: {findings.equal:,} equal, {findings.count:,} different{mended}")
+            _say(f"{remote.origin}: {findings.equal:,} equal, {findings.count:,} different{mended}")
         return SOME_LACKING if (tally.lacking if repair else findings.count) else 0
 
     with _listed(settings) as refused:
@@ -199,10 +208,10 @@ def status(flags: dict[str, Any], as_json: bool) -> int:
     settings = _settings(flags)
     found = look(_connected(settings), settings)
     if as_json:
-        click.echo(orjson.dumps(repaired(found.to_json()), option=orjson.OPT_INDENT_2))
+        click.echo(json_text(found.to_json(), indent=True))
     else:
         for line in found.lines():
-            click.echo(line)
+            _say(line)
     return 0
 
 
@@ -260,6 +269,11 @@ def node_status() -> int:
         "not running" if running is None else f"Elasticsearch {running.version} at {running.url}, process {running.pid}"
     )
     return 0
+
+
+def _say(line: str) -> None:
+    """Print a result, whoever wrote the names in it."""
+    click.echo(printable(line))
 
 
 def _node(settings: Settings) -> "Node":
@@ -349,9 +363,9 @@ def _for_each(remotes: list[Remote], work: Callable[[Remote], int]) -> int:
 def _loaded(remote: Remote, job: Job, *, say: bool) -> Tally:
     started = time.monotonic()
     tally = pipeline.load(remote, job)
-    if tally.missing and job.rejects.path is None:
+    if tally.lacking and job.rejects.path is None:
         _log.warning("%s: %s commits are still lacking; earlier lists in %s say which, and why",
-                     remote.origin, f"{tally.missing:,}", job.settings.home / "rejects")  # fmt: skip
+                     remote.origin, f"{tally.lacking:,}", job.settings.home / "rejects")  # fmt: skip
     if say or job.settings.log_format == "json":
         figures = {"origin": remote.origin, "seconds": round(time.monotonic() - started, 3)} | vars(tally)
         _log.info("%s: %s", remote.origin, tally, extra={"figures": figures})
@@ -372,7 +386,7 @@ def _say_done(settings: Settings, client: elasticsearch.Elasticsearch, tally: Ta
     if settings.es_ca_certs:
         let_in += '--cacert "$ES_CA_CERTS" '
     address = f"{first}/{settings.index}"
-    click.echo(
+    _say(
         f"{tally} in {seconds:.1f} s; "
         f"{settings.index} at {where} now holds {total:,}. Look at it:\n"
         f"  curl {let_in}'{address}/_count?pretty'\n"

@@ -19,8 +19,9 @@ from ingest.git.history import Hashes, History, Selection, Signed
 from ingest.git.perceval import refs
 from ingest.git.snapshot import Snapshot, renamed
 from ingest.index.contents import Contents, anew
-from ingest.index.conversion import full_names, person, repaired
+from ingest.index.conversion import full_names, person
 from ingest.index.state import Reached
+from ingest.text import repaired
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def plan(goal: Goal, contents: Contents, reached: Reached | None) -> Plan:
 def _difference(goal: Goal, contents: Contents, reached: Reached) -> Plan | None:
     """What has changed since; None where that cannot be told."""
     before, now = reached.snapshot, goal.snapshot
-    if before is None or reached.lacking is None or before.shallow != now.shallow:
+    if before is None or reached.lacking is None or reached.incomplete is None or before.shallow != now.shallow:
         return None
     if (reached.selection, reached.project) != (goal.selection, goal.project):
         return None
@@ -124,7 +125,8 @@ def _difference(goal: Goal, contents: Contents, reached: Reached) -> Plan | None
             return None
         changed |= others
     ids = {uuid(goal.origin, commit): commit for commit in changed - vanished}
-    again = {ids[each] for each in contents.holds(ids.keys())} | (reached.lacking - vanished)
+    again = {ids[each] for each in contents.holds(ids.keys())}
+    again |= (reached.lacking | reached.incomplete) - vanished
     deleted = {uuid(goal.origin, commit) for commit in vanished - reached.lacking}
     unchanged = reached.commits - len(deleted) - len(again - reached.lacking)
     write = _Several(sorted(again), added) if count else sorted(again)
@@ -146,7 +148,7 @@ def _comparison(goal: Goal, contents: Contents) -> Plan:
             delete.add(identifier)
             continue
         digest = _of_document(document)
-        if digest in missing:
+        if digest in missing and "incomplete" not in document:
             missing.discard(digest)
         else:
             others.add(bytes.fromhex(document["hash"]))

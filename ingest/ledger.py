@@ -7,7 +7,7 @@ import orjson
 from ingest.errors import ElasticsearchUnavailableError
 from ingest.git.reader import Unreadable
 from ingest.index.bulk import Outcome
-from ingest.index.conversion import Action
+from ingest.index.conversion import FILES_CUT, Action
 from ingest.index.rejects import Rejects
 from ingest.index.state import MOST_LACKING
 from ingest.progress import Progress
@@ -19,19 +19,29 @@ class Ledger:
     """Keeps the account of one repository.
 
     :param rejects: where rejected documents, unreadable and incomplete commits are listed
-    :param known: hashes of commits that were lacking before: they are counted, but not listed again
+    :param known: hashes of commits that were lacking or incomplete before: they are counted, but not listed again
+    :param list_damage: list what git cannot read
     """
 
-    def __init__(self, progress: Progress, rejects: Rejects, known: Set[str] = _NONE) -> None:
+    def __init__(
+        self, progress: Progress, rejects: Rejects, known: Set[str] = _NONE, *, list_damage: bool = True
+    ) -> None:
         self._progress = progress
         self._rejects = rejects
         self._known = known
+        self._list_damage = list_damage
         self._lacking: set[str] = set()
+        self._incomplete: set[str] = set()
 
     @property
     def lacking(self) -> frozenset[str] | None:
         """Hashes of the commits that were rejected or unreadable; None: too many to remember."""
         return None if len(self._lacking) > MOST_LACKING else frozenset(self._lacking)
+
+    @property
+    def incomplete(self) -> frozenset[str] | None:
+        """Hashes of the commits that were indexed without a part; None: too many to remember."""
+        return None if len(self._incomplete) > MOST_LACKING else frozenset(self._incomplete)
 
     def readable(self, results: Iterable[Action | Unreadable], origin: str) -> Iterator[Action]:
         """The documents among what was read.
@@ -42,9 +52,9 @@ class Ledger:
             if isinstance(result, Action):
                 yield result
                 continue
-            if result.hash not in self._known:
+            if self._list_damage and result.hash not in self._known:
                 self._rejects.add_unreadable(origin, result.hash, result.reason)
-            self._lacks(result.hash)
+            _remember(result.hash, self._lacking)
             self._progress.unreadable()
 
     def settle(self, outcomes: Iterable[Outcome]) -> None:
@@ -61,8 +71,7 @@ class Ledger:
                 self._progress.deleted()
             else:
                 if action.problem is not None:
-                    self._rejects.add_incomplete(action)
-                    self._progress.incomplete()
+                    self._lacks_a_part(action, action.problem)
                 self._progress.indexed()
 
     def _reject(self, outcome: Outcome) -> None:
@@ -74,9 +83,21 @@ class Ledger:
         commit = orjson.loads(outcome.action.source)["hash"]
         if commit not in self._known:
             self._rejects.add(outcome)
-        self._lacks(commit)
+        _remember(commit, self._lacking)
         self._progress.rejected()
 
-    def _lacks(self, commit: str) -> None:
-        if len(self._lacking) <= MOST_LACKING:
-            self._lacking.add(commit)
+    def _lacks_a_part(self, action: Action, problem: str) -> None:
+        document = orjson.loads(action.source)
+        is_cut = problem == FILES_CUT
+        if document["hash"] not in self._known and (self._list_damage or is_cut):
+            self._rejects.add_unreadable(document["origin"], document["hash"], problem)
+        _remember(document["hash"], self._incomplete)
+        if is_cut:
+            self._progress.cut()
+        else:
+            self._progress.incomplete()
+
+
+def _remember(commit: str, among: set[str]) -> None:
+    if len(among) <= MOST_LACKING:
+        among.add(commit)

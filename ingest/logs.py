@@ -4,10 +4,9 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-import orjson
 from tqdm import tqdm
 
-from ingest.index.conversion import repaired
+from ingest.text import json_text, printable
 
 
 class JsonFormatter(logging.Formatter):
@@ -19,7 +18,12 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "message": record.getMessage(),
         }
-        return orjson.dumps(repaired(line | getattr(record, "figures", {}))).decode()
+        return json_text(line | getattr(record, "figures", {}))
+
+
+class _TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 class _StandardError(logging.Handler):
@@ -31,7 +35,7 @@ def start() -> None:
     """Show our own lines only: those of libraries may name what must not be named."""
     logging.getLogger().addHandler(logging.NullHandler())
     handler = _StandardError()
-    handler.setFormatter(logging.Formatter("ingest: %(message)s"))
+    handler.setFormatter(_TextFormatter("ingest: %(message)s"))
     log = logging.getLogger("ingest")
     log.setLevel(logging.INFO)
     log.addHandler(handler)

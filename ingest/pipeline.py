@@ -35,6 +35,8 @@ class Job:
 
     :ivar rejects: where rejected documents, unreadable and incomplete commits are listed
     :ivar show: let git, and bars, show on standard error how far it is
+    :ivar list_damage: list what git cannot read; False: not yet
+    :ivar list_again: list what earlier runs listed too
     """
 
     settings: Settings
@@ -42,6 +44,8 @@ class Job:
     state: State
     rejects: Rejects
     show: bool
+    list_damage: bool = True
+    list_again: bool = False
 
     def contents(self, origin: str) -> Contents:
         """What the index holds of an origin."""
@@ -56,11 +60,33 @@ def load(remote: Remote, job: Job) -> Tally:
     path = place(remote, job.settings)
     if path.is_file():
         return _load_log(path, remote, job)
-    with mirror.held(path, wait=job.settings.wait), job.state.attempt(remote.origin, str(path)) as attempt:
+    way = transfer(remote, job)
+    with mirror.held(path, wait=job.settings.wait):
+        may_help = mirror.is_renewable(path, way)
+        first = replace(job, list_damage=not may_help)
+        tally = mirror.mending(path, way, lambda: _load(path, remote, first))
+        if not (may_help and tally.damage):
+            return tally
+        mirror.renew(path, way)
+        # What was read in parts is read, and counted, again.
+        tally.indexed -= tally.incomplete + tally.cut
+        tally.incomplete = tally.cut = tally.unreadable = tally.rejected = 0
+        tally.add(_load(path, remote, replace(job, list_again=True)))
+        return tally
+
+
+def _load(path: Path, remote: Remote, job: Job) -> Tally:
+    with job.state.attempt(remote.origin, str(path)) as attempt:
         goal = updated(path, remote, job)
         reached = attempt.entry.reached
         todo = plan(goal, job.contents(goal.origin), reached if attempt.sure else None)
         return carry_out(todo, goal, remote, job, attempt)
+
+
+def transfer(remote: Remote, job: Job) -> mirror.Transfer:
+    """How the mirror of a repository gets what is new."""
+    settings = job.settings
+    return mirror.Transfer(remote, settings.remote_timeout, ours=settings.gitpath is None, show=job.show)
 
 
 def place(remote: Remote, settings: Settings) -> Path:
@@ -73,8 +99,8 @@ def updated(path: Path, remote: Remote, job: Job) -> Goal:
 
     :raises IngestError: the repository cannot be read
     """
-    mirror.update(path, remote, show=job.show)
     settings = job.settings
+    mirror.update(path, transfer(remote, job))
     selection = Selection(settings.branches, settings.since, settings.until)
     return Goal(path, remote.origin, snapshot(path, selection), selection, settings.project)
 
@@ -116,7 +142,8 @@ def _carried_out(todo: Plan, goal: Goal, job: Job, attempt: Attempt) -> tuple[Ta
     if count:
         attempt.touch()
     with Progress(goal.origin, count, show=job.show) as progress:
-        ledger = Ledger(progress, job.rejects, (known and known.lacking) or frozenset())
+        listed = frozenset[str]() if known is None or job.list_again else known.listed
+        ledger = Ledger(progress, job.rejects, listed, list_damage=job.list_damage)
         with _results(goal, todo, job) as results:
             actions = chain(ledger.readable(results, goal.origin), map(Action, todo.delete))
             ledger.settle(bulk.send(job.target, actions, progress.retried))
@@ -127,7 +154,7 @@ def _carried_out(todo: Plan, goal: Goal, job: Job, attempt: Attempt) -> tuple[Ta
     if not least <= held <= least + done.missing:
         return done, None
     gitpath = None if job.settings.gitpath is None else str(goal.mirror)
-    return done, Reached(goal.snapshot, goal.selection, goal.project, held, ledger.lacking, gitpath)
+    return done, Reached(goal.snapshot, goal.selection, goal.project, held, ledger.lacking, ledger.incomplete, gitpath)
 
 
 def as_before(settings: Settings, reached: Reached | None) -> Settings:
@@ -183,6 +210,6 @@ def _load_log(path: Path, remote: Remote, job: Job) -> Tally:
         actions: Iterator[Action] = (action(item, project=project) for item in items)
         ledger.settle(bulk.send(job.target, actions, progress.retried))
         held = job.contents(remote.origin).count()
-        outcome = Reached(None, Selection(), project, held, ledger.lacking, str(path))
+        outcome = Reached(None, Selection(), project, held, ledger.lacking, ledger.incomplete, str(path))
         attempt.finish(outcome, SOME_LACKING if progress.tally.lacking else 0)
         return progress.tally

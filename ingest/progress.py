@@ -9,6 +9,8 @@ from typing import NoReturn, Self
 
 from tqdm import tqdm
 
+from ingest.text import printable
+
 _log = logging.getLogger(__name__)
 
 LINE_EVERY = 30.0
@@ -22,6 +24,7 @@ class Tally:
     :ivar indexed: documents that Elasticsearch has taken, incomplete ones among them
     :ivar deleted: documents that are gone
     :ivar incomplete: commits indexed without a part that git could not read
+    :ivar cut: commits indexed without their list of files, which was too large
     :ivar unreadable: commits that git could not read at all
     :ivar rejected: documents that Elasticsearch rejected for good
     :ivar retried: documents that were sent again, counted each time
@@ -30,6 +33,7 @@ class Tally:
     indexed: int = 0
     deleted: int = 0
     incomplete: int = 0
+    cut: int = 0
     unreadable: int = 0
     rejected: int = 0
     retried: int = 0
@@ -37,7 +41,12 @@ class Tally:
     @property
     def lacking(self) -> int:
         """Commits that are not in the index, or not whole."""
-        return self.incomplete + self.missing
+        return self.incomplete + self.cut + self.missing
+
+    @property
+    def damage(self) -> int:
+        """Commits that git could not read, or not whole."""
+        return self.incomplete + self.unreadable
 
     @property
     def missing(self) -> int:
@@ -50,7 +59,7 @@ class Tally:
             *(
                 f"{count:,} {what}"
                 for count, what in (
-                    (self.incomplete, "of them incomplete"),
+                    (self.incomplete + self.cut, "of them incomplete"),
                     (self.deleted, "deleted"),
                     (self.unreadable, "unreadable"),
                 )
@@ -84,7 +93,8 @@ class Progress:
 
     def __enter__(self) -> Self:
         if self._show:
-            self._bar = tqdm(desc=self._name, total=self._total, unit=" commits", file=sys.stderr, dynamic_ncols=True)
+            name = printable(self._name)
+            self._bar = tqdm(desc=name, total=self._total, unit=" commits", file=sys.stderr, dynamic_ncols=True)
         return self
 
     def __exit__(
@@ -113,6 +123,11 @@ class Progress:
     def incomplete(self) -> None:
         """One of the indexed commits lacks a part."""
         self.tally.incomplete += 1
+        self._show_counts()
+
+    def cut(self) -> None:
+        """One of the indexed commits lacks its list of files."""
+        self.tally.cut += 1
         self._show_counts()
 
     def unreadable(self) -> None:

@@ -185,6 +185,10 @@ class Settings:
         "INGEST_ITEMS_BYTES", "most bytes of read items kept per repository, for reindexing; 0: none", size_or_nothing,
         default=4 << 30, shown="4gb", flag="--items-bytes",
     )  # fmt: skip
+    remote_timeout: float = _setting(
+        "INGEST_REMOTE_TIMEOUT", "how long a repository's host may neither say nor do anything", duration,
+        default=120.0, shown="2m", flag="--remote-timeout",
+    )  # fmt: skip
     project: str | None = _setting("INGEST_PROJECT", "label for the documents", shown="none", flag="--project")
     keep: int = _setting(
         "INGEST_KEEP", "previous indices that stay after a reindex", from_zero, default=1, flag="--keep"

@@ -57,7 +57,8 @@ def verify(remote: Remote, job: Job, *, repair: bool, say: Callable[[str], None]
     if path.is_file():
         raise UsageError(f"{path} is a saved log, which need not be the whole history", "verify its repository")
     with mirror.held(path, wait=job.settings.wait), job.state.attempt(remote.origin, str(path)) as attempt:
-        goal = pipeline.updated(path, remote, job)
+        way = pipeline.transfer(remote, job)
+        goal = mirror.mending(path, way, lambda: pipeline.updated(path, remote, job))
         history = goal.history()
         findings = _compare(goal, history, job, say)
         if not (repair and findings.count):

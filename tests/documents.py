@@ -7,7 +7,8 @@ import elasticsearch
 from elasticsearch.helpers import scan
 from perceval.backends.core.git import Git
 
-from ingest.index.conversion import item, repaired
+from ingest.index.conversion import item
+from ingest.text import repaired
 
 
 def documents(client: elasticsearch.Elasticsearch, alias: str) -> dict[str, dict[str, Any]]:

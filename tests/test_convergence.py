@@ -284,7 +284,7 @@ def state(client: elasticsearch.Elasticsearch, alias: str) -> State:
 
 
 def reached(commits: int) -> Reached:
-    return Reached(None, Selection(), None, commits, frozenset(), None)
+    return Reached(None, Selection(), None, commits, frozenset())
 
 
 def test_of_two_runs_on_two_hosts_the_second_to_end_notices(state: State) -> None:

@@ -115,7 +115,8 @@ def test_commits_that_can_no_longer_be_read_leave_everything_as_it_is(
 ) -> None:
     before, place = behind(client, alias), mirror.folder(home, Remote(str(repository.path)))
     lost = repository.git("rev-parse", "HEAD~3")
-    (place / "objects" / lost[:2] / lost[2:]).unlink()
+    for objects in (place / "objects", repository.path / ".git" / "objects"):
+        (objects / lost[:2] / lost[2:]).unlink()
     done = ingest("reindex")
     assert done.returncode in (4, 5)
     assert "Traceback" not in done.stderr

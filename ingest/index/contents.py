@@ -14,7 +14,7 @@ from ingest.index.patience import patiently
 
 T = TypeVar("T")
 _AT_ONCE: Final = 1000
-_FIELDS: Final = ("hash", "parents", "refs", "author", "committer", "project")
+_FIELDS: Final = ("hash", "parents", "refs", "author", "committer", "project", "incomplete")
 _KEEP_ALIVE: Final = "5m"
 """So long Elasticsearch remembers what a search looks at, from one page to the next."""
 _TIMES: Final = 5

@@ -16,6 +16,7 @@ from perceval.backend import uuid
 
 from ingest.git import dates
 from ingest.git.dates import GitDate
+from ingest.text import repaired
 
 
 class Action(NamedTuple):
@@ -58,24 +59,7 @@ def to_json(document: Mapping[str, Any]) -> bytes:
         return orjson.dumps(repaired(document))
 
 
-# Python's cp1252 leaves five bytes undefined; they are the control characters of the same number, as in WHATWG's.
-_WINDOWS_1252 = {
-    0xDC00 + byte: bytes([byte]).decode("cp1252", "replace").replace("\ufffd", chr(byte)) for byte in range(128, 256)
-}
-
 T = TypeVar("T")
-
-
-def repaired(value: T) -> T:
-    """A copy in which each byte that git passed through undecoded is read as Windows-1252."""
-    if isinstance(value, str):
-        return value.translate(_WINDOWS_1252)  # type: ignore[return-value]
-    if isinstance(value, Mapping):
-        return {repaired(key): repaired(each) for key, each in value.items()}  # type: ignore[return-value]
-    if isinstance(value, list | tuple):
-        return [repaired(each) for each in value]  # type: ignore[return-value]
-    return value
-
 
 _TRAILERS = {
     "Acked-by": "acked_by",

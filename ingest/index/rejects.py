@@ -16,8 +16,9 @@ from ingest.index.conversion import Action
 class Rejects:
     """A JSON-lines file in `folder`, made when there is something to list, readable by its owner only.
 
-    Each line is an object. A rejected document: ``index`` (the alias), ``_id``, ``status``, ``reason``, ``document``.
-    A commit that git could not read, or not whole: ``index``, ``origin``, ``hash``, ``reason``.
+    Each line is an object, and none is there twice. A rejected document: ``index`` (the alias), ``_id``, ``status``,
+    ``reason``, ``document``. A commit that git could not read, or not whole: ``index``, ``origin``, ``hash``,
+    ``reason``.
 
     :ivar path: the file; None while there is nothing to list
     """
@@ -27,6 +28,7 @@ class Rejects:
         self._folder = folder
         self._alias = alias
         self._file: BinaryIO | None = None
+        self._listed: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -43,31 +45,28 @@ class Rejects:
         :raises RepositoryRefusedError: the file cannot be written
         """
         self._write(
+            outcome.action.id,
             {
                 "index": self._alias,
                 "_id": outcome.action.id,
                 "status": outcome.status,
                 "reason": outcome.reason,
                 "document": orjson.Fragment(outcome.action.source),
-            }
+            },
         )
 
     def add_unreadable(self, origin: str, commit: str, reason: str) -> None:
-        """List a commit that git could not read, by its hash.
+        """List a commit that is not indexed, or not whole, because git could not read it, by its hash.
 
         :raises RepositoryRefusedError: the file cannot be written
         """
-        self._write({"index": self._alias, "origin": origin, "hash": commit, "reason": reason})
+        line = {"index": self._alias, "origin": origin, "hash": commit, "reason": reason}
+        self._write(f"{origin} {commit}", line)
 
-    def add_incomplete(self, action: Action) -> None:
-        """List a commit that is indexed without a part that git could not read.
-
-        :raises RepositoryRefusedError: the file cannot be written
-        """
-        document = orjson.loads(action.source)
-        self.add_unreadable(document["origin"], document["hash"], document["incomplete"])
-
-    def _write(self, line: dict[str, Any]) -> None:
+    def _write(self, key: str, line: dict[str, Any]) -> None:
+        if key in self._listed:
+            return
+        self._listed.add(key)
         try:
             if self._file is None:
                 self._file = self._open()
@@ -82,9 +81,8 @@ class Rejects:
     def _open(self) -> BinaryIO:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path = self._folder / f"{self._alias}-{datetime.now(UTC):%Y%m%d%H%M%S%f}.jsonl"
-        file = self.path.open("xb")
-        self.path.chmod(0o600)
-        return file
+        self.path.touch(mode=0o600, exist_ok=False)
+        return self.path.open("ab")
 
 
 def read(path: Path) -> Iterator[tuple[str, Action]]:

@@ -8,7 +8,7 @@ begins was killed, or goes on elsewhere: then nothing but a look at everything t
 import hashlib
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -59,6 +59,7 @@ class Reached:
     :ivar snapshot: the mirror that the index is equal to; None: it came from a saved log
     :ivar commits: documents of this origin
     :ivar lacking: hashes of commits that were rejected or unreadable; None: too many to remember
+    :ivar incomplete: hashes of commits that were indexed without a part; None: too many to remember
     :ivar gitpath: where the mirror, or the saved log, lies, if not in its usual place
     """
 
@@ -67,24 +68,39 @@ class Reached:
     project: str | None
     commits: int
     lacking: frozenset[str] | None
+    incomplete: frozenset[str] | None = frozenset()
     gitpath: str | None = None
+
+    @property
+    def listed(self) -> frozenset[str]:
+        """The commits, as far as they are remembered, that have been listed as lacking, or as incomplete."""
+        return (self.lacking or frozenset()) | (self.incomplete or frozenset())
 
     def to_json(self) -> dict[str, Any]:
         """As it is kept in the document."""
-        return asdict(self) | {"lacking": None if self.lacking is None else sorted(self.lacking)}
+        return asdict(self) | {"lacking": _sorted(self.lacking), "incomplete": _sorted(self.incomplete)}
 
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> Self:
         """The inverse of `to_json`, for what Elasticsearch gives back."""
-        shot, selection, lacking = kept["snapshot"], kept["selection"], kept["lacking"]
+        shot, selection = kept["snapshot"], kept["selection"]
         return cls(
             None if shot is None else Snapshot(**{**shot, "tips": tuple(shot["tips"])}),
             Selection(**{**selection, "branches": tuple(selection["branches"])}),
             kept["project"],
             kept["commits"],
-            None if lacking is None else frozenset(lacking),
+            _set(kept["lacking"]),
+            _set(kept.get("incomplete", ())),
             kept["gitpath"],
         )
+
+
+def _sorted(hashes: frozenset[str] | None) -> list[str] | None:
+    return None if hashes is None else sorted(hashes)
+
+
+def _set(hashes: Iterable[str] | None) -> frozenset[str] | None:
+    return None if hashes is None else frozenset(hashes)
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,12 @@ from urllib.parse import urlsplit
 class Breaking:
     """Passes bytes on, and resets a connection after some of them, wherever that is: in a request, or in a response.
 
+    Or it goes silent there, and keeps the connection.
+
     :param begin: nothing breaks before a request that holds these bytes
     :param nearest: fewest bytes of the requests, and of the responses, of a connection
     :param furthest: most bytes of them
+    :param silent: go silent
     :ivar cuts: how often it broke
     """
 
@@ -25,6 +28,7 @@ class Breaking:
     nearest: tuple[int, int]
     furthest: tuple[int, int]
     chance: random.Random
+    silent: bool = False
     cuts: int = 0
     _begun: threading.Event = field(default_factory=threading.Event)
 
@@ -47,6 +51,8 @@ class Breaking:
                     if left[direction] < 0:
                         target.sendall(piece[: left[direction]])
                         self.cuts += 1
+                        if self.silent:
+                            return
                         break
                 target.sendall(piece)
         for end in (source, target):
@@ -63,14 +69,20 @@ def _reset(end: socket.socket) -> None:
 
 @contextmanager
 def breaking(
-    url: str, begin: bytes, furthest: tuple[int, int], seed: int, nearest: tuple[int, int] = (1, 1)
+    url: str,
+    begin: bytes,
+    furthest: tuple[int, int],
+    seed: int = 0,
+    nearest: tuple[int, int] = (1, 1),
+    *,
+    silent: bool = False,
 ) -> Iterator[tuple[str, Breaking]]:
     """Put a `Breaking` before the server at `url`, and give the URL to use instead."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     assert parts.port is not None
-    way = Breaking((parts.hostname, parts.port), begin, nearest, furthest, random.Random(seed))
+    way = Breaking((parts.hostname, parts.port), begin, nearest, furthest, random.Random(seed), silent)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=way.serve, args=(listener,), daemon=True).start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}", way
+        yield parts._replace(netloc=f"127.0.0.1:{listener.getsockname()[1]}").geturl(), way
         listener.shutdown(socket.SHUT_RDWR)

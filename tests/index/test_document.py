@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.index.conversion import action, document, item, quoted, repaired, unquoted
+from ingest.index.conversion import action, document, item, quoted, unquoted
 from ingest.index.document import Commit, mapping
+from ingest.text import repaired
 
 DATE = "Tue Aug 14 14:30:13 2012 -0300"
 
