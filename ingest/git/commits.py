@@ -14,7 +14,7 @@ from ingest.git.batch import DamagedError, Kept, unpacked
 from ingest.git.command import GitFailedError, run
 from ingest.git.damage import unreadable_diffs
 from ingest.git.log import (
-    BEFORE_THE_EPOCH,
+    BAD_TIMESTAMP,
     FIRST_PARENT,
     NAMES,
     RAW_DATES,
@@ -258,7 +258,7 @@ def _names(source: Source, hashes: Sequence[str]) -> set[str]:
 def _alone(source: Source, commit: str, extra: Sequence[str]) -> Iterator[Reading | Unreadable]:
     left = dict.fromkeys([commit])
     reason = yield from _attempt(source, left, extra)
-    if reason is not None and BEFORE_THE_EPOCH in reason:
+    if reason is not None and reason.startswith(BAD_TIMESTAMP):
         reason = yield from _attempt(source, left, (*extra, *RAW_DATES))
     if left and reason is not None:
         yield from _without_diff(source, {commit: f"unreadable diff: {reason}"}, extra)

@@ -14,6 +14,7 @@ ones:
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -36,7 +37,7 @@ WITHOUT_DIFF: Final = (*CHOSEN, *(option for option in _PERCEVAL if option not i
 """Each commit's header and message only."""
 NAMES: Final = (*CHOSEN, "--no-patch", "--format=%H")
 RAW_DATES: Final = ("--date=raw",)
-BEFORE_THE_EPOCH: Final = "Timestamp before Unix epoch"
+BAD_TIMESTAMP: Final = ("Timestamp before Unix epoch", "Timestamp too large for this system")
 """What git dies of where a date in its own zone lies before 1970, unless dates are raw."""
 TREES: Final = (*CHOSEN, "--no-mailmap", "--no-patch", "--format=%H %T %P")
 CHANGES: Final = (
@@ -127,9 +128,10 @@ def with_git_dates(lines: Iterable[str]) -> Iterator[str]:
         name, _, date = line.partition(": ")
         if name in ("AuthorDate", "CommitDate"):
             seconds, zone = date.split()
-            yield f"{name}: {dates.from_raw(int(seconds), zone)}\n"
-        else:
-            yield line
+            # A date that cannot be told otherwise stays raw.
+            with suppress(OverflowError):
+                line = f"{name}: {dates.from_raw(int(seconds), zone)}\n"  # noqa: PLW2901
+        yield line
 
 
 def _settled(line: str) -> bool:

@@ -20,10 +20,30 @@ _LOG_COMMAND: Final = " ".join(["git log", *perceval.GitRepository.GIT_PRETTY_OU
 
 
 class Parser(perceval.GitParser):  # type: ignore[misc]
-    """Perceval's parser of git's log, which also takes the 64 digits of a SHA-256 repository."""
+    """Perceval's parser of git's log, which also takes the 64 digits of a SHA-256 repository.
+
+    It joins the lines of a message at its end, where Perceval's copies the message for each: 93 s for ten megabytes.
+    """
 
     COMMIT_PATTERN = perceval.GitParser.COMMIT_PATTERN.replace("{40}", "{40}(?:[a-f0-9]{24})?")
     GIT_COMMIT_REGEXP = re.compile(COMMIT_PATTERN, re.VERBOSE)
+
+    def __init__(self, stream: Iterable[str]) -> None:
+        super().__init__(stream)
+        self._message: list[str] = []
+
+    def _handle_message(self, line: str) -> bool:
+        parsed: bool = super()._handle_message(line)
+        if (text := self.commit.pop("message", None)) is not None:
+            self._message.append(text)
+        return parsed
+
+    def _build_commit(self) -> dict[str, Any]:
+        if self._message:
+            self.commit["message"] = "\n".join(self._message)
+            self._message = []
+        commit: dict[str, Any] = super()._build_commit()
+        return commit
 
 
 class Git(perceval.Git):  # type: ignore[misc]

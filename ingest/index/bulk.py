@@ -1,5 +1,6 @@
 """Sending: ``streaming_bulk`` a chunk at a time, so that whatever fails in passing is sent again, and only that."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
@@ -48,6 +49,10 @@ class Target:
     chunk_size: int
     chunk_bytes: int
     retry_for: float
+
+
+# As in: primary_operation_bytes=64314176, max_primary_bytes=53687091
+_OPERATION = re.compile(r"_operation_bytes=(\d+), max_\w+_bytes=(\d+)")
 
 
 def chunks(actions: Iterable[Action], size: int, limit: int) -> Iterator[list[Action]]:
@@ -153,22 +158,36 @@ def _request(target: Target, actions: list[Action], timeout: float) -> Iterator[
             f"{target.alias} at {connection.shown(target.client)} takes no documents ({failed.status} {failed.reason})"
         )
         explained = ElasticsearchUnavailableError(words, "look at its load, its disk and its log")
-        yield _Failure(again, failed.status, explained)
+        if not _fits(failed.reason or ""):
+            yield from _too_large(again, explained, failed.reason)
+        else:
+            yield _Failure(again, failed.status, explained)
 
 
 def _failed_request(target: Target, actions: list[Action], error: Exception) -> Iterator[Outcome | _Failure]:
     status = error.meta.status if isinstance(error, elasticsearch.ApiError) else None
     explained = connection.explain(error, connection.shown(target.client))
-    if status == 413 and len(actions) == 1:
-        smaller = without_files(actions[0])
-        if smaller is None:
-            yield Outcome(actions[0], 413, "the document is larger than Elasticsearch's http.max_content_length")
-        else:
-            yield _Failure([smaller], status, explained)
-    elif status == 413 or connection.is_transient(error):
+    if status == 413:
+        yield from _too_large(actions, explained, "the document is larger than Elasticsearch's http.max_content_length")
+    elif connection.is_transient(error):
         yield _Failure(actions, status, explained)
     else:
         raise explained from None
+
+
+def _too_large(actions: list[Action], explained: IngestError, reason: str | None) -> Iterator[Outcome | _Failure]:
+    """What to do with documents that Elasticsearch has no room for, however long one waits."""
+    if len(actions) > 1:
+        yield _Failure(actions, 413, explained)
+    elif smaller := without_files(actions[0]):
+        yield _Failure([smaller], 413, explained)
+    else:
+        yield Outcome(actions[0], 413, reason)
+
+
+def _fits(reason: str) -> bool:
+    """Whether what got 429 is less than all the memory that Elasticsearch has for such work."""
+    return all(int(size) <= int(most) for size, most in _OPERATION.findall(reason))
 
 
 def _answers(target: Target, actions: Sequence[Action], timeout: float) -> Iterator[Outcome]:
