@@ -86,7 +86,7 @@ def test_a_load_goes_on_when_the_node_with_the_primary_shard_dies(
     repository = linear(tmp_path / "repository", 3000)
     with connection.connect(tuple(info.url for info in cluster.values())) as client:
         with loading(repository, environment, urls(cluster), "2m") as process:
-            wait_for(lambda: green(client, alias))
+            wait_for(lambda: green(client, f"{alias},{alias}-state"))
             assert process.poll() is None
             dead = cluster[primary(client, alias)]
             kill(dead)
