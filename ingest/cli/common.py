@@ -1,0 +1,57 @@
+"""What several commands begin with, and how they speak."""
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+import elasticsearch
+
+from ingest import logs
+from ingest.index import connection
+from ingest.settings import Settings
+from ingest.text import printable
+
+if TYPE_CHECKING:
+    from ingest.node import Node
+
+_log = logging.getLogger(__name__)
+
+
+def say(line: str) -> None:
+    """Print a result, whoever wrote the names in it."""
+    click.echo(printable(line))
+
+
+def embedded(settings: Settings) -> "Node":
+    """The Elasticsearch on this machine, running or not."""
+    # Imported here, because who has an Elasticsearch need not wait for what fetches one.
+    from ingest.node import Node  # noqa: PLC0415
+
+    return Node(settings.home, heap=settings.heap, say=_log.info)
+
+
+def settings_of(flags: dict[str, Any]) -> Settings:
+    """The settings, those of the log put into effect."""
+    settings = Settings.gather(flags)
+    logs.style(quiet=settings.quiet, log_format=settings.log_format)
+    return settings
+
+
+def shows_progress(settings: Settings) -> bool:
+    """Whether bars are wanted, and somebody sees them."""
+    return sys.stderr.isatty() and not settings.quiet and settings.log_format == "text"
+
+
+def connected(settings: Settings) -> elasticsearch.Elasticsearch:
+    """A client of the Elasticsearch that is configured, or of our own, which is started.
+
+    :raises IngestError: it cannot be
+    """
+    return connection.connect(
+        settings.es_url or (embedded(settings).start().url,),
+        api_key=settings.es_api_key,
+        username=settings.es_username,
+        password=settings.es_password,
+        ca_certs=None if settings.es_ca_certs is None else str(settings.es_ca_certs),
+    )
