@@ -4,10 +4,10 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
 
 import click
 
@@ -18,6 +18,10 @@ from ingest.cli.write import load, reindex, replay, verify
 from ingest.errors import IngestError
 
 _log = logging.getLogger(__name__)
+
+
+_ONE_AND_THE_SAME = 1.0
+"""Seconds within which signals are one: make and timeout repeat what the terminal, or the system, has sent already."""
 
 
 class _StoppedError(BaseException):
@@ -44,15 +48,25 @@ for _command in (load, reindex, replay, verify, status, node):
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
-        raise _StoppedError(number)
+    """Raise `_StoppedError` at the first signal; at another one, end at once, without tidying up."""
+    first: float | None = None
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal first
+        if first is None:
+            first = time.monotonic()
+            raise _StoppedError(number)
+        if time.monotonic() - first > _ONE_AND_THE_SAME:
+            os._exit(128 + number)
+
+    heard = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) is not signal.SIG_IGN]
+    for number in heard:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number in heard:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _run() -> int:
@@ -75,7 +89,17 @@ def _run() -> int:
         return 0
 
 
+def _open_streams() -> None:
+    """Open those standard streams that were closed: else the next files would take their numbers, and what is said."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            # It gets the lowest number that is free.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+            setattr(sys, name, open(number, mode, closefd=False))  # noqa: SIM115 - it stays open
+
+
 def main() -> None:
     """The entry point of the ``ingest`` command."""
+    _open_streams()
     logs.start()
     sys.exit(_run())

@@ -8,6 +8,7 @@ import click
 import elasticsearch
 
 from ingest import logs
+from ingest.errors import UsageError
 from ingest.index import connection
 from ingest.settings import Settings
 from ingest.text import printable
@@ -19,8 +20,18 @@ _log = logging.getLogger(__name__)
 
 
 def say(line: str) -> None:
-    """Print a result, whoever wrote the names in it."""
-    click.echo(printable(line))
+    """Print a result, whoever wrote the names in it.
+
+    :raises UsageError: standard output takes nothing
+    """
+    try:
+        click.echo(printable(line))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UsageError(
+            f"The results cannot be written to standard output ({error.strerror})", "see where that leads"
+        ) from None
 
 
 def embedded(settings: Settings) -> "Node":

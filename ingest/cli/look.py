@@ -19,7 +19,7 @@ def status(flags: dict[str, Any], as_json: bool) -> int:
     settings = settings_of(flags)
     found = look(connected(settings), settings)
     if as_json:
-        click.echo(json_text(found.to_json(), indent=True))
+        say(json_text(found.to_json(), indent=True))
     else:
         for line in found.lines():
             say(line)

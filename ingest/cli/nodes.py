@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from ingest.cli.common import embedded
+from ingest.cli.common import embedded, say
 from ingest.cli.options import takes
 from ingest.settings import Settings
 
@@ -19,7 +19,7 @@ def node() -> None:
 @click.pass_obj
 def node_start(flags: dict[str, Any]) -> int:
     """Start it, or find the one that runs."""
-    click.echo(embedded(Settings.gather(flags)).start().url)
+    say(embedded(Settings.gather(flags)).start().url)
     return 0
 
 
@@ -27,7 +27,7 @@ def node_start(flags: dict[str, Any]) -> int:
 def node_stop() -> int:
     """Stop it; its data stay."""
     settings = Settings.gather({})
-    click.echo("stopped" if embedded(settings).stop() else "was not running")
+    say("stopped" if embedded(settings).stop() else "was not running")
     return 0
 
 
@@ -36,7 +36,7 @@ def node_status() -> int:
     """Say whether and where it runs."""
     settings = Settings.gather({})
     running = embedded(settings).status()
-    click.echo(
+    say(
         "not running" if running is None else f"Elasticsearch {running.version} at {running.url}, process {running.pid}"
     )
     return 0

@@ -5,11 +5,11 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TypeAlias, cast
 
-from ingest.errors import RepositoryRefusedError
+from ingest.errors import RepositoryRefusedError, RepositoryUnavailableError
 from ingest.text import printable
 
 Lines: TypeAlias = Generator[str, None, None]
@@ -67,8 +67,9 @@ def run(mirror: Path, arguments: Sequence[str], given: Iterable[str] = ()) -> Li
 
     :raises GitFailedError: after the last line, when git did not end well
     :raises RepositoryRefusedError: when git cannot be started there
+    :raises RepositoryUnavailableError: when the machine lacks what that takes
     """
-    with tempfile.TemporaryFile() as complaints, _start(mirror, arguments, complaints) as git:
+    with scratch() as complaints, _start(mirror, arguments, complaints) as git:
         stdin, stdout = cast(IO[bytes], git.stdin), cast(IO[bytes], git.stdout)
         try:
             with suppress(BrokenPipeError), stdin:
@@ -84,6 +85,23 @@ def run(mirror: Path, arguments: Sequence[str], given: Iterable[str] = ()) -> Li
             raise GitFailedError(status, f"git ended by signal {-status}" if status < 0 else reason)
 
 
+@contextmanager
+def scratch() -> Iterator[IO[bytes]]:
+    """A file for what a command says, which nobody else sees and which is gone afterwards.
+
+    :raises RepositoryUnavailableError: there is no room for it
+    """
+    try:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - see below
+    except OSError as error:
+        raise RepositoryUnavailableError(
+            f"No temporary file can be made ({error.strerror})",
+            "see to room and rights in the folder for such files (TMPDIR), and to the limit of open files (ulimit -n)",
+        ) from None
+    with file:
+        yield file
+
+
 def _start(mirror: Path, arguments: Sequence[str], complaints: IO[bytes]) -> subprocess.Popen[bytes]:
     # In the mirror, as Perceval does it: git then knows it for bare, and finds no other repository above it.
     surroundings = reading_environment() | {"GIT_CEILING_DIRECTORIES": str(mirror.absolute().parent)}
@@ -96,9 +114,14 @@ def _start(mirror: Path, arguments: Sequence[str], complaints: IO[bytes]) -> sub
             stdout=subprocess.PIPE,
             stderr=complaints,
         )
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
         raise RepositoryRefusedError(
             f"git cannot be started in {mirror} ({error.strerror})", "check that git and that folder are there"
+        ) from error
+    except OSError as error:
+        raise RepositoryUnavailableError(
+            f"git cannot be started in {mirror} ({error.strerror})",
+            "see whether this machine is short of memory, processes or open files (ulimit -a)",
         ) from error
 
 

@@ -8,7 +8,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,7 +16,7 @@ from typing import IO, Final, cast
 import psutil
 
 from ingest.errors import IngestError, RepositoryRefusedError, RepositoryUnavailableError
-from ingest.git.command import bare, last_words, said
+from ingest.git.command import bare, last_words, said, scratch
 from ingest.git.remote import SCHEMES, Remote
 from ingest.text import printable
 
@@ -104,7 +103,7 @@ def talk(arguments: Sequence[str], *, remote: Remote, show: bool, timeout: float
     :raises RepositoryRefusedError: the remote, or the disk, will not do it
     :raises RepositoryUnavailableError: the remote does not answer
     """
-    with tempfile.TemporaryFile() as output, _running(arguments, remote, output) as process:
+    with scratch() as output, _running(arguments, remote, output) as process:
         complaint = _followed(process, remote, _Screen(remote) if show else None, timeout)
         if process.wait() != 0:
             raise _failure(remote, complaint)

@@ -147,6 +147,9 @@ def main() -> None:
     connection: Connection[Any, Any] = Connection(int(sys.argv[1]))
     try:
         source, render = connection.recv()
+    except (EOFError, ConnectionError):
+        # The reader is gone already.
+        return
     except Exception as error:
         connection.send_bytes(_pickled(error))
         return
