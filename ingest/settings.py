@@ -1,7 +1,8 @@
 """The settings: one typed object in which each value has its flag, its environment variable, its unit and its default.
 
 Flags win over the environment, the environment over the defaults. What says where Elasticsearch is and how to be let in
-comes from the environment alone, because everybody on the machine can read a command's arguments.
+comes from the environment alone, because everybody on the machine can read a command's arguments. What is secret may
+stand in a file instead, which the variable's name with ``_FILE`` names.
 """
 
 import os
@@ -129,7 +130,10 @@ def _setting(
     many: bool = False,
     secret: bool = False,
 ) -> Any:
-    metadata = {"variable": variable, "meaning": meaning, "parse": parse, "shown": shown, "flag": flag, "many": many}
+    metadata = {
+        "variable": variable, "meaning": meaning, "parse": parse, "shown": shown, "flag": flag, "many": many,
+        "secret": secret,
+    }  # fmt: skip
     if factory is not None:
         return field(default_factory=factory, metadata=metadata)
     return field(default=default, metadata=metadata, repr=not secret)
@@ -213,9 +217,8 @@ class Settings:
         """
         values = {name: value for name, value in given.items() if value is not None and value != ()}
         for each in fields(cls):
-            text = os.environ.get(each.metadata["variable"], "")
-            if each.name not in values and text:
-                values[each.name] = _from_environment(each.metadata, text)
+            if each.name not in values and (text := _told(each.metadata)):
+                values[each.name] = _parsed(each.metadata, text)
         settings = cls(**values)
         settings._check()
         return settings
@@ -232,7 +235,33 @@ class Settings:
             raise UsageError(f"INGEST_HOME is {self.home}, which is not absolute", "give an absolute path")
 
 
-def _from_environment(metadata: Any, text: str) -> Any:
+def _told(metadata: Any) -> str:
+    """What the environment, or the file that it names, says; empty: nothing."""
+    variable = metadata["variable"]
+    text = os.environ.get(variable, "")
+    file = os.environ.get(f"{variable}_FILE", "") if metadata["secret"] else ""
+    if text and file:
+        raise UsageError(f"Both {variable} and {variable}_FILE are set", "set one of them")
+    return _secret_in(Path(file), f"{variable}_FILE") if file else text
+
+
+def _secret_in(file: Path, variable: str) -> str:
+    """The one line of a file; what it says stays out of every message."""
+    advice = "let it name a file that this user may read, with the value in one line"
+    try:
+        text = file.read_text("utf-8-sig").rstrip("\r\n")
+    except OSError as error:
+        raise UsageError(f"{variable} names {file}, which cannot be read ({error.strerror})", advice) from None
+    except ValueError:
+        raise UsageError(f"{variable} names {file}, which does not hold text in UTF-8", advice) from None
+    if not text.strip():
+        raise UsageError(f"{variable} names {file}, which is empty", advice)
+    if re.search(r"[\0\r\n]", text):
+        raise UsageError(f"{variable} names {file}, which holds several lines, or a NUL", advice)
+    return text
+
+
+def _parsed(metadata: Any, text: str) -> Any:
     try:
         parsed = [metadata["parse"](part) for part in (text.split() if metadata["many"] else [text])]
     except ValueError as error:
@@ -244,3 +273,8 @@ def default_shown(name: str) -> str:
     """A setting's default as the help shows it."""
     setting = next(each for each in fields(Settings) if each.name == name)
     return str(setting.metadata["shown"] or (setting.default if setting.default is not MISSING else ""))
+
+
+def variable_in_a_shell(variable: str) -> str:
+    """A shell's words for the value of a variable that may stand in a file."""
+    return f'$(cat "${variable}_FILE")' if os.environ.get(f"{variable}_FILE") else f"${variable}"

@@ -204,10 +204,11 @@ def test_every_command_line_is_one_that_the_program_takes() -> None:
 
 def test_every_environment_variable_is_a_setting_or_documented_by_its_tool() -> None:
     settings = {each.metadata["variable"] for each in fields(Settings)}
+    settings |= {f"{each.metadata['variable']}_FILE" for each in fields(Settings) if each.metadata["secret"]}
     settings |= {str(parameter.envvar) for parameter in cli.commands["load"].params if parameter.envvar}
     assert "INGEST_REPO" in settings
     assert set(environment_file()) <= settings
-    assert set(of_kind("ConfigMap")["data"]) | {each["name"] for each in container()["env"]} <= settings
+    assert set(of_kind("ConfigMap")["data"]) <= settings
     assert set(services()["ingest"]["environment"]) <= settings
     assert {word.partition("=")[0] for line in instructions() if line[0] == "ENV" for word in line[1:]} <= {
         *settings, "PATH"
@@ -229,15 +230,26 @@ def test_every_environment_variable_is_a_setting_or_documented_by_its_tool() -> 
 
 
 def test_no_file_holds_a_secret() -> None:
-    assert environment_file()["ES_API_KEY"] == ""
-    assert not any(re.search("KEY|PASSWORD|USERNAME", name) for name in of_kind("ConfigMap")["data"])
-    assert [set(each) for each in container()["env"]] == [{"name", "valueFrom"}]
-    given = [pair for service in services().values() for pair in service["environment"].items()]
-    passwords = [value for name, value in given if "PASSWORD" in name]
+    for given in (environment_file(), of_kind("ConfigMap")["data"]):
+        secrets = [name for name in given if re.search("KEY|PASSWORD|USERNAME", name)]
+        assert secrets == ["ES_API_KEY_FILE"]
+    assert "env" not in container()
+    pairs = [pair for service in services().values() for pair in service["environment"].items()]
+    passwords = [value for name, value in pairs if "PASSWORD" in name]
     assert len(passwords) == 5
     assert all(re.fullmatch(r"\$\{(ELASTIC|KIBANA)_PASSWORD:\?[^}]*\}", value) for value in passwords)
     for file in (*DEPLOY.iterdir(), ROOT / "docs" / "deploy.md"):
         assert not re.search(r"://[^/\s]*@", file.read_text()), file
+
+
+def test_the_api_key_lies_where_the_settings_look_for_it() -> None:
+    assert f"sudo install -m 640 -g ingest /dev/null {environment_file()['ES_API_KEY_FILE']}\n" in DOCUMENT
+    (mount,) = (each for each in container()["volumeMounts"] if each["name"] == "secret")
+    (volume,) = (each for each in pod()["volumes"] if each["name"] == "secret")
+    assert of_kind("ConfigMap")["data"]["ES_API_KEY_FILE"] == f"{mount['mountPath']}/api-key"
+    assert mount["readOnly"] is True
+    assert volume["secret"] == {"secretName": "ingest", "defaultMode": 0o440}
+    assert f"kubectl create secret generic {volume['secret']['secretName']} --from-file=api-key=FILE\n" in DOCUMENT
 
 
 def test_git_and_docker_leave_the_passwords_of_compose_alone() -> None:

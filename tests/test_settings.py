@@ -13,6 +13,7 @@ from ingest.settings import Settings, duration, size, size_or_nothing
 def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for each in fields(Settings):
         monkeypatch.delenv(each.metadata["variable"], raising=False)
+        monkeypatch.delenv(f"{each.metadata['variable']}_FILE", raising=False)
 
 
 def test_flags_win_over_the_environment_and_the_environment_over_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,6 +66,56 @@ def test_two_kinds_of_credentials_contradict_each_other(monkeypatch: pytest.Monk
         Settings.gather({})
 
 
+SECRETS = [each for each in fields(Settings) if each.metadata["secret"]]
+
+
+def test_each_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert [each.name for each in SECRETS] == ["es_url", "es_api_key", "es_username", "es_password"]
+    for name, text in (
+        ("ES_URL", "https://u:p@h:9200\n"),
+        ("ES_USERNAME", "loader"),
+        ("ES_PASSWORD", " p\u00e4ss \r\n"),
+    ):
+        (tmp_path / name).write_bytes(text.encode())
+        # As Kubernetes mounts it: the mode is no reason to refuse it.
+        (tmp_path / name).chmod(0o444)
+        monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
+    settings = Settings.gather({})
+    assert settings.es_url == ("https://u:p@h:9200",)
+    assert (settings.es_username, settings.es_password) == ("loader", " p\u00e4ss ")
+
+
+def test_only_secrets_come_from_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("INGEST_INDEX_FILE", str(tmp_path / "nothing"))
+    assert Settings.gather({}).index == "commits"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "cannot be read \\(No such file"), (b"", "is empty"), (b" \n", "is empty"), (b"hunter2\nx", "several"),
+     (b"hunter2\0", "a NUL"), (b"hunter2\xff", "UTF-8")]
+)  # fmt: skip
+@pytest.mark.parametrize("variable", [each.metadata["variable"] for each in SECRETS])
+def test_a_file_without_a_secret_is_told(
+    variable: str, content: bytes | None, words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv(f"{variable}_FILE", str(file))
+    with pytest.raises(UsageError, match=f"{variable}_FILE names {file}, which .*{words}") as raised:
+        Settings.gather({})
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("variable", [each.metadata["variable"] for each in SECRETS])
+def test_a_secret_that_is_told_twice(variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(variable, "hunter2")
+    monkeypatch.setenv(f"{variable}_FILE", str(tmp_path))
+    with pytest.raises(UsageError, match=f"Both {variable} and {variable}_FILE are set"):
+        Settings.gather({})
+
+
 def test_settings_shown_in_a_debugger_or_a_log_hold_no_secret() -> None:
     settings = Settings(es_url=("http://u:hunter2@h",), es_api_key="hunter2", es_password="hunter2")
     assert "hunter2" not in repr(settings)
@@ -76,6 +127,7 @@ def test_each_flag_and_variable_is_documented() -> None:
         row = next(line for line in document.splitlines() if f"`{each.metadata['variable']}`" in line)
         assert each.metadata["meaning"].lower() in row.lower()
         assert each.metadata["flag"] is None or f"`{each.metadata['flag']}`" in row
+        assert (f"`{each.metadata['variable']}_FILE`" in row) == each.metadata["secret"]
 
 
 def test_the_help_of_a_command_names_flag_variable_and_default() -> None:

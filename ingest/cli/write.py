@@ -21,7 +21,7 @@ from ingest.index.state import State
 from ingest.pipeline import SOME_LACKING, Job
 from ingest.progress import Tally
 from ingest.reindex import reindex as rebuild
-from ingest.settings import Settings
+from ingest.settings import Settings, variable_in_a_shell
 from ingest.verify import verify as check
 
 _log = logging.getLogger(__name__)
@@ -225,13 +225,7 @@ def _say_done(settings: Settings, client: elasticsearch.Elasticsearch, tally: Ta
     total = manage.count(client, settings.index, settings.retry_for)
     where = connection.shown(client)
     first = where.split(", ")[0]
-    let_in = ""
-    if settings.es_username:
-        let_in = '-u "$ES_USERNAME" '
-    elif settings.es_api_key:
-        let_in = '-H "Authorization: ApiKey $ES_API_KEY" '
-    if settings.es_ca_certs:
-        let_in += '--cacert "$ES_CA_CERTS" '
+    let_in = _let_in(settings)
     address = f"{first}/{settings.index}"
     say(
         f"{tally} in {seconds:.1f} s; "
@@ -240,3 +234,13 @@ def _say_done(settings: Settings, client: elasticsearch.Elasticsearch, tally: Ta
         f"  curl {let_in}'{address}?pretty'\n"
         f"  curl {let_in}'{address}/_search?pretty&size=3&sort=commit_date:desc&q=message:fix'"
     )
+
+
+def _let_in(settings: Settings) -> str:
+    """What lets curl in, without a secret among its arguments, which everybody on the machine can read."""
+    words = ""
+    if settings.es_username:
+        words = f'-u "{variable_in_a_shell("ES_USERNAME")}" '
+    elif settings.es_api_key:
+        words = f'-H @<(echo "Authorization: ApiKey {variable_in_a_shell("ES_API_KEY")}") '
+    return words + ('--cacert "$ES_CA_CERTS" ' if settings.es_ca_certs else "")
