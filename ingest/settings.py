@@ -12,6 +12,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -106,7 +107,19 @@ def urls(text: str) -> tuple[str, ...]:
     for url in found:
         if not re.match(r"https?://[^/]", url):
             raise ValueError("one of its URLs does not begin with http:// or https://")
+        # In a user's password they end the host's name, and what follows would be taken for a path, and shown.
+        if not re.fullmatch(r"https?://[^/?#\\\s]+(/[^?#@\\\s]*)?", url):
+            raise ValueError(
+                "one of its URLs holds one of / ? # @ \\ where it has no place; in a password: % and its code"
+            )
+    if len({user_of(url) for url in found}) > 1:
+        raise ValueError("its URLs hold different credentials")
     return found
+
+
+def user_of(url: str) -> str:
+    """User and password that a URL holds, as they stand there; empty: none."""
+    return urlsplit(url).netloc.rpartition("@")[0]
 
 
 def _default_home() -> Path:
@@ -150,7 +163,9 @@ class Settings:
     es_api_key: str | None = _setting("ES_API_KEY", "API key, in its encoded form", secret=True)
     es_username: str | None = _setting("ES_USERNAME", "user of basic authentication", secret=True)
     es_password: str | None = _setting("ES_PASSWORD", "password of basic authentication", secret=True)
-    es_ca_certs: Path | None = _setting("ES_CA_CERTS", "file with the certificates to trust", Path, shown="certifi's")
+    es_ca_certs: Path | None = _setting(
+        "ES_CA_CERTS", "file with the only certificates to trust", Path, shown="the system's and certifi's"
+    )
     home: Path = _setting(
         "INGEST_HOME", "folder for mirrors, rejects, the embedded node and its data", Path, factory=_default_home,
         shown="/var/lib/ingest as root, else the platform's user data folder",
@@ -228,6 +243,8 @@ class Settings:
             raise UsageError("Only one of ES_USERNAME and ES_PASSWORD is set", "set both, or neither")
         if self.es_api_key and self.es_username:
             raise UsageError("Both ES_API_KEY and ES_USERNAME are set", "set one kind of credentials")
+        if (self.es_api_key or self.es_username) and any(map(user_of, self.es_url)):
+            raise UsageError("ES_URL holds credentials, and there are others besides", "set one kind of credentials")
         if self.es_ca_certs is not None and not self.es_ca_certs.is_file():
             raise UsageError(f"ES_CA_CERTS names {self.es_ca_certs}, which is not a file", "name the CA's PEM file")
         if not self.home.is_absolute():

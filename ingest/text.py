@@ -1,8 +1,10 @@
 """Text from elsewhere: made valid, and made fit to be shown, because it may try to write to the terminal."""
 
+import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 import orjson
 
@@ -38,3 +40,22 @@ def json_text(value: Any, *, indent: bool = False) -> str:
     """JSON that holds no such character either: they are written as escapes, which mean the same."""
     text = orjson.dumps(repaired(value), option=orjson.OPT_INDENT_2 if indent else None).decode()
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def without(text: str, secrets: Iterable[str]) -> str:
+    """Text with asterisks for each of some secrets, as it is, or as URLs, headers and JSON write it."""
+    forms = {form for secret in secrets if secret for form in _forms(secret)}
+    for form in sorted(forms, key=len, reverse=True):
+        text = text.replace(form, "***")
+    return text
+
+
+def _forms(secret: str) -> Iterable[str]:
+    encoded = base64.b64encode(secret.encode("utf-8", "surrogateescape")).decode()
+    return (
+        secret,
+        quote(secret, errors="replace"),
+        quote(secret, "", errors="replace"),
+        encoded,
+        json_text(secret)[1:-1],
+    )

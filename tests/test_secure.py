@@ -1,15 +1,23 @@
 """An Elasticsearch that lets in whom it knows, over TLS."""
 
 import json
+import ssl
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+import elasticsearch
 import pytest
 import trustme
 
+from ingest.errors import UsageError
+from ingest.index import connection
 from ingest.node import NodeInfo
+from ingest.settings import urls
 from tests.conftest import Run
+from tests.documents import hashes
+from tests.gate import Gate, in_file, standing
 from tests.git.test_mirror import files_that_hold
 from tests.repository import linear
 from tests.secure import secure_node
@@ -53,6 +61,103 @@ def test_it_loads_over_tls_with_a_password_that_appears_nowhere(
     assert files_that_hold(home, PASSWORD) == []
 
 
+def test_user_and_password_may_come_from_files(secure: Secure, tmp_path: Path, home: Path, ingest: Run) -> None:
+    repository, secrets = linear(tmp_path / "repository", 3), tmp_path / "secrets"
+    secrets.mkdir()
+    user, password = in_file(secrets, "loader"), in_file(secrets, PASSWORD)
+    here = {name: secure.known[name] for name in ("ES_URL", "ES_CA_CERTS")}
+    done = ingest("load", repository.path, ES_USERNAME_FILE=user, ES_PASSWORD_FILE=password, **here)
+    assert done.returncode == 0, done.stderr
+    assert """curl -u "$(cat "$ES_USERNAME_FILE")" --cacert "$ES_CA_CERTS" 'https://""" in done.stdout
+    assert PASSWORD not in done.stdout + done.stderr
+    assert files_that_hold(home, PASSWORD) == []
+    wrong = in_file(secrets, "marker-wrong")
+    done = ingest("load", repository.path, ES_USERNAME_FILE=user, ES_PASSWORD_FILE=wrong, **here)
+    assert "marker" not in one_line(done, 5, secure.info.url, "does not accept the credentials", "ES_PASSWORD")
+
+
+def test_a_url_with_its_credentials_may_come_from_a_file(secure: Secure, tmp_path: Path, ingest: Run) -> None:
+    url = secure.info.url.replace("https://", "https://loader:marker-p%40ss%2Fw%25rd@")
+    (tmp_path / "secrets").mkdir()
+    done = ingest(
+        "load", linear(tmp_path / "repository", 3).path, ES_URL="", ES_URL_FILE=in_file(tmp_path / "secrets", url),
+        ES_CA_CERTS=secure.known["ES_CA_CERTS"],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "marker" not in done.stdout + done.stderr
+
+
+API_KEY = "bWFya2VyLWlkOm1hcmtlci1rZXk="
+
+
+@pytest.fixture
+def gate(server: NodeInfo) -> Iterator[Gate]:
+    """A server that wants an API key (the tests' own cannot make one), before one that wants nothing."""
+    with standing(Gate(server.url, f"ApiKey {API_KEY}")) as gate:
+        yield gate
+
+
+@pytest.mark.parametrize("from_file", [False, True])
+def test_an_api_key_is_sent_with_every_request_and_appears_nowhere(
+    from_file: bool,
+    gate: Gate,
+    tmp_path: Path,
+    home: Path,
+    client: elasticsearch.Elasticsearch,
+    alias: str,
+    ingest: Run,
+) -> None:
+    repository = linear(tmp_path / "repository", 3)
+    (tmp_path / "secrets").mkdir()
+    given = {"ES_API_KEY_FILE": in_file(tmp_path / "secrets", API_KEY)} if from_file else {"ES_API_KEY": API_KEY}
+    done = ingest("load", repository.path, ES_URL=gate.url, **given)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert hashes(client, alias) == sorted(repository.hashes())
+    assert set(gate.brought) == {f"ApiKey {API_KEY}"}
+    value = '$(cat "$ES_API_KEY_FILE")' if from_file else "$ES_API_KEY"
+    assert f"""curl -H @<(echo "Authorization: ApiKey {value}") '{gate.url}/{alias}/_count""" in done.stdout
+    assert API_KEY not in done.stdout
+    assert files_that_hold(home, API_KEY) == []
+
+
+def test_an_api_key_that_is_not_accepted(gate: Gate, tmp_path: Path, ingest: Run) -> None:
+    done = ingest("load", tmp_path, ES_URL=gate.url, ES_API_KEY="bm90OnRoaXM=")
+    assert "bm90OnRoaXM=" not in one_line(done, 5, gate.url, "does not accept the credentials", "ES_API_KEY")
+    assert gate.brought == ["ApiKey bm90OnRoaXM="]
+
+
+def test_credentials_that_travel_unencrypted_are_told_once(
+    server: NodeInfo, tmp_path: Path, alias: str, ingest: Run
+) -> None:
+    # An address of this machine that is none of loopback's.
+    url = server.url.replace("127.0.0.1", "0.0.0.0")  # noqa: S104 - nothing is bound
+    done = ingest("load", linear(tmp_path / "repository", 3).path, ES_URL=url, ES_API_KEY=API_KEY)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line == (
+        f"ingest: What lets us in travels to {url} unencrypted, and others on the way can read it: use https"
+    )
+    assert ingest("status", ES_URL=url).stderr == ""
+
+
+def test_which_ways_are_unprotected() -> None:
+    protected = ("https://h:1", "http://localhost:1", "http://127.9.9.9:1", "http://[::1]:1", "http://a.localhost:1")
+    assert connection.unprotected(protected, credentials=True) == []
+    others = ("http://10.0.0.1:1", "http://localhost.example.org:1", "http://[fe80::1]:1")
+    assert connection.unprotected(others, credentials=True) == list(others)
+    assert connection.unprotected(others, credentials=False) == []
+    assert connection.unprotected(("http://u:p@h:1", "http://u:p@localhost:1"), credentials=False) == ["http://h:1"]
+
+
+@pytest.mark.parametrize(
+    "url", ["https://h:9200/?verify_certs=false", "https://h:9200#x", "https://u:1/2@h:9200", "https://u:1\\2@h:9200",
+            "https://u:p?q@h:9200", "https://u:p#q@h:9200", "https://u:p@h:9200,https://other:9200"]
+)  # fmt: skip
+def test_a_url_with_what_has_no_place_in_it(url: str) -> None:
+    with pytest.raises(ValueError, match="its URLs"):
+        urls(url)
+
+
 def test_the_role_of_the_readme_is_enough_for_everything(secure: Secure, tmp_path: Path, ingest: Run) -> None:
     repository = linear(tmp_path / "repository", 3)
     for command in (["load", repository.path], ["load", repository.path], ["reindex"], ["verify"], ["status"]):
@@ -81,11 +186,69 @@ def test_a_user_without_privileges(secure: Secure, tmp_path: Path, ingest: Run) 
     one_line(ingest("load", tmp_path, **secure.powerless), 5, "forbids it", "privileges")
 
 
-def test_a_certificate_that_nobody_here_trusts(secure: Secure, tmp_path: Path, ingest: Run) -> None:
-    stranger = tmp_path / "stranger.pem"
-    trustme.CA().cert_pem.write_to_path(str(stranger))
-    done = ingest("load", tmp_path, **secure.known | {"ES_CA_CERTS": str(stranger)})
+@pytest.mark.parametrize("trusted", ["stranger.pem", ""])
+def test_a_certificate_that_nobody_here_trusts_is_refused_whatever_the_environment_says(
+    trusted: str, secure: Secure, tmp_path: Path, ingest: Run
+) -> None:
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "stranger.pem"))
+    odd = {"PYTHONHTTPSVERIFY": "0", "REQUESTS_CA_BUNDLE": secure.known["ES_CA_CERTS"], "CURL_CA_BUNDLE": "",
+           "ES_VERIFY_CERTS": "false", "PYTHONWARNINGS": "ignore"}  # fmt: skip
+    given = {"ES_CA_CERTS": trusted and str(tmp_path / trusted)}
+    if trusted:
+        # With a file of one's own, not even the system's authorities count.
+        given["SSL_CERT_FILE"] = secure.known["ES_CA_CERTS"]
+    done = ingest("load", tmp_path, **secure.known | odd | given)
     one_line(done, 5, "No trusted connection", "certificate verify failed", "ES_CA_CERTS")
+
+
+def test_without_a_file_of_ones_own_the_authorities_of_the_system_count(
+    secure: Secure, tmp_path: Path, ingest: Run
+) -> None:
+    system = {"ES_CA_CERTS": "", "SSL_CERT_FILE": secure.known["ES_CA_CERTS"]}
+    done = ingest("load", linear(tmp_path / "repository", 1).path, **secure.known | system)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("name", "days", "words"), [("127.0.0.1", -1, "certificate has expired"),
+                                                     ("search.example.org", 1, "127.0.0.1")])  # fmt: skip
+def test_a_certificate_that_does_not_count_is_refused_before_anything_is_sent(
+    name: str, days: int, words: str, server: NodeInfo, tmp_path: Path, ingest: Run
+) -> None:
+    authority, now = trustme.CA(), datetime.now(UTC)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    end = now + timedelta(days=days)
+    certificate = authority.issue_cert(name, not_before=end - timedelta(days=30), not_after=end)
+    with standing(Gate(server.url, f"ApiKey {API_KEY}"), certificate) as gate:
+        done = ingest("load", tmp_path, ES_URL=gate.url, ES_API_KEY=API_KEY, ES_CA_CERTS=str(tmp_path / "ca.pem"))
+    one_line(done, 5, "No trusted connection", words)
+    assert gate.brought == []
+
+
+def test_the_same_certificate_counts_while_it_does(server: NodeInfo, tmp_path: Path, ingest: Run) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    with standing(Gate(server.url, f"ApiKey {API_KEY}"), authority.issue_cert("127.0.0.1")) as gate:
+        done = ingest("load", linear(tmp_path / "repository", 1).path, ES_URL=gate.url, ES_API_KEY=API_KEY,
+                      ES_CA_CERTS=str(tmp_path / "ca.pem"))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirection_is_not_followed(status: int, gate: Gate, server: NodeInfo, tmp_path: Path, ingest: Run) -> None:
+    with standing(Gate(server.url, "nothing", (200, "elsewhere"))) as elsewhere:
+        gate.complaint, gate.location = (status, "go there"), f"{elsewhere.url}/x"
+        one_line(ingest("load", tmp_path, ES_URL=gate.url, ES_API_KEY="bm90OnRoaXM="), 5, gate.url, str(status))
+    assert elsewhere.brought == []
+
+
+def test_no_setting_turns_the_check_off() -> None:
+    for ca_certs in ("/nowhere", "False"):
+        with pytest.raises(UsageError, match="cannot be used"):
+            connection.connect(("https://h:9200",), ca_certs=ca_certs)
+    (node,) = connection.connect(("https://h:9200",)).transport.node_pool.all()
+    assert node.config.verify_certs is True
+    assert node.pool.conn_kw["ssl_context"].verify_mode == ssl.CERT_REQUIRED  # type: ignore[attr-defined]
+    assert node.pool.conn_kw["ssl_context"].check_hostname is True  # type: ignore[attr-defined]
 
 
 def test_plain_http_to_a_port_that_speaks_tls(secure: Secure, tmp_path: Path, ingest: Run) -> None:

@@ -66,13 +66,20 @@ def test_two_kinds_of_credentials_contradict_each_other(monkeypatch: pytest.Monk
         Settings.gather({})
 
 
+def test_credentials_in_the_url_and_elsewhere_contradict_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ES_URL", "https://u:hunter2@h:9200")
+    monkeypatch.setenv("ES_API_KEY", "hunter2")
+    with pytest.raises(UsageError, match="ES_URL holds credentials, and there are others"):
+        Settings.gather({})
+
+
 SECRETS = [each for each in fields(Settings) if each.metadata["secret"]]
 
 
 def test_each_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert [each.name for each in SECRETS] == ["es_url", "es_api_key", "es_username", "es_password"]
     for name, text in (
-        ("ES_URL", "https://u:p@h:9200\n"),
+        ("ES_URL", "https://h:9200\n"),
         ("ES_USERNAME", "loader"),
         ("ES_PASSWORD", " p\u00e4ss \r\n"),
     ):
@@ -81,7 +88,7 @@ def test_each_secret_may_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_p
         (tmp_path / name).chmod(0o444)
         monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
     settings = Settings.gather({})
-    assert settings.es_url == ("https://u:p@h:9200",)
+    assert settings.es_url == ("https://h:9200",)
     assert (settings.es_username, settings.es_password) == ("loader", " p\u00e4ss ")
 
 

@@ -59,6 +59,8 @@ def connected(settings: Settings) -> elasticsearch.Elasticsearch:
 
     :raises IngestError: it cannot be
     """
+    for url in connection.unprotected(settings.es_url, credentials=bool(settings.es_api_key or settings.es_username)):
+        _log.warning("What lets us in travels to %s unencrypted, and others on the way can read it: use https", url)
     return connection.connect(
         settings.es_url or (embedded(settings).start().url,),
         api_key=settings.es_api_key,

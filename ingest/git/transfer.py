@@ -18,7 +18,7 @@ import psutil
 from ingest.errors import IngestError, RepositoryRefusedError, RepositoryUnavailableError
 from ingest.git.command import bare, last_words, said, scratch
 from ingest.git.remote import SCHEMES, Remote
-from ingest.text import printable
+from ingest.text import printable, without
 
 _TAIL: Final = 8192
 _GLANCE: Final = 1.0
@@ -244,6 +244,6 @@ def _failure(remote: Remote, complaint: bytes) -> IngestError:
 
 
 def _without_secrets(text: str, remote: Remote) -> str:
-    for secret in (remote.password, remote.username):
-        text = text.replace(secret, "***") if secret else text
-    return text
+    """What a remote, or git, says, in which the credentials may be repeated."""
+    username, password = remote.username or "", remote.password or ""
+    return without(text, (f"{username}:{password}", password, username))

@@ -1,16 +1,22 @@
 """The client: made from the settings, its failures put into our words."""
 
+import base64
+import binascii
+import ipaddress
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
+import certifi
 import elastic_transport
 import elasticsearch
 from elastic_transport.client_utils import DEFAULT, DefaultType
 
 from ingest.errors import ElasticsearchRefusedError, ElasticsearchUnavailableError, IngestError, UsageError
+from ingest.settings import user_of
+from ingest.text import without
 
 if TYPE_CHECKING:
     from elastic_transport._node import NodeApiResponse
@@ -23,7 +29,10 @@ TRANSIENT = (429, 502, 503, 504)
 
 
 class Node(elastic_transport.Urllib3HttpNode):
-    """The client's own way to a node, which takes an answer that broke off for what it is."""
+    """The client's own way to a node, which takes an answer that broke off for what it is, and keeps secrets.
+
+    What answers may be anything, and repeat in its complaint what it was asked with.
+    """
 
     def perform_request(
         self,
@@ -42,7 +51,21 @@ class Node(elastic_transport.Urllib3HttpNode):
             raise elastic_transport.ConnectionError(error.message, errors=error.errors) from error
         if not _is_whole(answer.meta.headers):
             raise elastic_transport.ConnectionError("the answer broke off")
+        if answer.meta.status >= 400:
+            sent = elastic_transport.HttpHeaders(self.config.headers)
+            sent.update(headers or {})
+            return type(answer)(answer.meta, _without_credentials(answer.body, sent.get("authorization") or ""))
         return answer
+
+
+def _without_credentials(body: bytes, authorization: str) -> bytes:
+    token = authorization.partition(" ")[2]
+    try:
+        plain = base64.b64decode(token, validate=True).decode("utf-8", "surrogateescape")
+    except binascii.Error:
+        plain = ""
+    text = body.decode("utf-8", "surrogateescape")
+    return without(text, (token, plain, plain.partition(":")[2])).encode("utf-8", "surrogateescape")
 
 
 def _is_whole(headers: elastic_transport.HttpHeaders) -> bool:
@@ -87,7 +110,7 @@ def connect(
             node_class=Node,
             api_key=api_key,
             basic_auth=credentials,
-            ca_certs=DEFAULT if ca_certs is None else ca_certs,
+            ssl_context=_trusting(ca_certs) if any(url.startswith("https:") for url in urls) else DEFAULT,
             request_timeout=REQUEST_TIMEOUT,
             serializers={"application/json": elasticsearch.OrjsonSerializer()},
             # A node that cannot be reached is no reason to pause while there are others.
@@ -99,6 +122,30 @@ def connect(
         # The client's own message may quote the URL, credentials and all.
         reason = "" if isinstance(error, ValueError) else f" ({error})"
         raise UsageError(f"ES_URL or ES_CA_CERTS cannot be used{reason}", "correct them") from None
+
+
+def _trusting(ca_certs: str | None) -> ssl.SSLContext:
+    """What checks certificates: by a file alone (the client would add the system's), or by the system and certifi."""
+    context = ssl.create_default_context(cafile=ca_certs)
+    if ca_certs is None:
+        context.load_verify_locations(certifi.where())
+    return context
+
+
+def unprotected(urls: tuple[str, ...], *, credentials: bool) -> list[str]:
+    """Those of some URLs, as they may be shown, on the way to which others may read what lets us in.
+
+    :param credentials: there are some besides those in the URLs
+    """
+    ways = [(url, urlsplit(url)) for url in urls if credentials or user_of(url)]
+    return [without_credentials(url) for url, way in ways if way.scheme == "http" and not _is_loopback(way.hostname)]
+
+
+def _is_loopback(host: str | None) -> bool:
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return host is not None and (host == "localhost" or host.endswith(".localhost"))
 
 
 def without_credentials(url: str) -> str:
