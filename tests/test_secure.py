@@ -13,10 +13,11 @@ import trustme
 
 from ingest.errors import UsageError
 from ingest.index import connection
+from ingest.index.document import mapping
 from ingest.node import NodeInfo
 from ingest.settings import urls
 from tests.conftest import Run
-from tests.documents import hashes
+from tests.documents import documents, hashes
 from tests.gate import Gate, in_file, standing
 from tests.git.test_mirror import files_that_hold
 from tests.repository import linear
@@ -25,28 +26,43 @@ from tests.test_errors import one_line
 from tests.test_readme import blocks
 
 PASSWORD = "marker-p@ss/w%rd"
+PRIVILEGES = json.loads(blocks("json")[0])["indices"][0]["privileges"]
 
 
 class Secure(NamedTuple):
-    """The environment of a user whom the server knows, of one with the role of the README, and of one without any."""
+    """The environment of a user whom the server knows, of one with the role of the README, and of one without any.
+
+    And of one who only looks; `without_PRIVILEGE` are users with the rest of the role.
+    """
 
     info: NodeInfo
     known: dict[str, str]
     least: dict[str, str]
     powerless: dict[str, str]
+    looker: dict[str, str]
+
+    def without(self, privilege: str) -> dict[str, str]:
+        return self.known | {"ES_USERNAME": f"without_{privilege}"}
 
 
 @pytest.fixture(scope="module")
 def secure(open_folder: Path) -> Iterator[Secure]:
-    users = {"loader": "superuser", "least": "ingest", "nobody": "no_role_at_all"}
     # JSON is YAML, and the tests' indices have other names than the README's.
-    role = json.loads(blocks("json")[0].replace("commits*", "t*"))
+    roles = dict(zip(("ingest", "looker"), (block.replace("commits*", "t*") for block in blocks("json")), strict=True))
+    for each in PRIVILEGES:
+        role = json.loads(roles["ingest"])
+        role["indices"][0]["privileges"].remove(each)
+        roles[f"without_{each}"] = json.dumps(role)
+    users = {"loader": "superuser", "least": "ingest", "nobody": "no_role_at_all"} | {name: name for name in roles}
     node, authority = secure_node(
-        open_folder / "secure", {name: (PASSWORD, role) for name, role in users.items()}, json.dumps({"ingest": role})
+        open_folder / "secure",
+        {name: (PASSWORD, role) for name, role in users.items()},
+        # The server tells roles apart by the beginnings of lines.
+        "".join(f"{name}: {role.strip()}\n" for name, role in roles.items()),
     )
     info = node.start()
     known = {"ES_URL": info.url, "ES_USERNAME": "loader", "ES_PASSWORD": PASSWORD, "ES_CA_CERTS": str(authority)}
-    yield Secure(info, known, known | {"ES_USERNAME": "least"}, known | {"ES_USERNAME": "nobody"})
+    yield Secure(info, known, *(known | {"ES_USERNAME": name} for name in ("least", "nobody", "looker")))
     node.stop()
 
 
@@ -158,11 +174,103 @@ def test_a_url_with_what_has_no_place_in_it(url: str) -> None:
         urls(url)
 
 
-def test_the_role_of_the_readme_is_enough_for_everything(secure: Secure, tmp_path: Path, ingest: Run) -> None:
+@pytest.fixture
+def behind(secure: Secure) -> Iterator[elasticsearch.Elasticsearch]:
+    """A client that may do everything."""
+    with connection.connect(
+        (secure.info.url,), username="loader", password=PASSWORD, ca_certs=secure.known["ES_CA_CERTS"]
+    ) as client:
+        yield client
+
+
+def rejecting(client: elasticsearch.Elasticsearch, alias: str) -> None:
+    """Make an index of ours that rejects every commit."""
+    other = mapping()
+    other["properties"]["subject"] = {"type": "long"}
+    client.indices.create(index=f"{alias}-1", mappings=other, aliases={alias: {}})
+
+
+def test_the_role_of_the_readme_is_enough_for_everything(
+    secure: Secure,
+    behind: elasticsearch.Elasticsearch,
+    tmp_path: Path,
+    alias: str,
+    home: Path,
+    ingest: Run,
+) -> None:
     repository = linear(tmp_path / "repository", 3)
-    for command in (["load", repository.path], ["load", repository.path], ["reindex"], ["verify"], ["status"]):
+    rejecting(behind, alias)
+    assert ingest("load", repository.path, **secure.least).returncode == 3
+    (rejects,) = (home / "rejects").iterdir()
+    assert ingest("replay", rejects, **secure.least).returncode == 3
+    behind.indices.delete(index=list(behind.indices.get(index=f"{alias}*")))
+
+    assert ingest("load", repository.path, **secure.least).returncode == 0
+    repository.git("reset", "--quiet", "--hard", "HEAD~1")
+    commands = (["load", repository.path], ["verify"], ["verify", "--repair"], ["reindex", "--keep", "0"], ["status"])
+    for command in commands:
         done = ingest(*command, **secure.least)
-        assert done.returncode == 0, done.stderr
+        assert (done.returncode, done.stderr) == (0, "")
+    assert len(documents(behind, alias)) == 2
+
+
+# What misses the privilege first, and among which privileges the server names it.
+MISSED = [("manage", "load", "manage,all"), ("manage", "reindex", "manage,all"), ("read", "load", "read,all"),
+          ("read", "verify", "read,all"), ("read", "status", "read,all"), ("index", "load", "index,write,all"),
+          ("index", "reindex", "index,write,all"), ("delete", "load", "delete,write,all")]  # fmt: skip
+
+
+def test_each_privilege_of_the_role_is_missed() -> None:
+    assert {privilege for privilege, _, _ in MISSED} == set(PRIVILEGES)
+
+
+@pytest.mark.parametrize(("privilege", "command", "named"), MISSED)
+def test_less_than_the_role_fails_with_its_name_and_changes_nothing(
+    privilege: str,
+    command: str,
+    named: str,
+    secure: Secure,
+    behind: elasticsearch.Elasticsearch,
+    tmp_path: Path,
+    alias: str,
+    ingest: Run,
+) -> None:
+    repository = linear(tmp_path / "repository", 3)
+    assert ingest("load", repository.path, **secure.least).returncode == 0
+    before, index = documents(behind, alias), behind.indices.get(index=f"{alias}*", features=["aliases", "settings"])
+    repository.git("reset", "--quiet", "--hard", "HEAD~1")
+    done = ingest(command, INGEST_REPO=str(repository.path), **secure.without(privilege))
+    one_line(done, 5, "403", f"{named}]", "will not help")
+    after = documents(behind, alias)
+    assert after.keys() == before.keys()
+    # Who may only not delete, writes what is to be written again: here, a ref has moved.
+    assert after == before or privilege == "delete"
+    assert behind.indices.get(index=f"{alias}*", features=["aliases", "settings"]) == index
+    assert ingest("load", repository.path, **secure.least).returncode == 0
+    assert len(documents(behind, alias)) == 2
+
+
+def test_a_reindex_that_may_delete_no_document_ends_all_the_same(
+    secure: Secure, behind: elasticsearch.Elasticsearch, tmp_path: Path, alias: str, ingest: Run
+) -> None:
+    assert ingest("load", linear(tmp_path / "repository", 3).path, **secure.least).returncode == 0
+    done = ingest("reindex", "--keep", "0", **secure.without("delete"))
+    assert done.returncode == 0
+    (line,) = done.stderr.splitlines()
+    assert "older indices could not be removed" in line
+    assert "delete,write,all]" in line
+    assert len(documents(behind, alias)) == 3
+
+
+def test_the_role_of_those_who_look_shows_the_status_and_writes_nothing(
+    secure: Secure, tmp_path: Path, ingest: Run
+) -> None:
+    repository = linear(tmp_path / "repository", 3)
+    assert ingest("load", repository.path, **secure.least).returncode == 0
+    done = ingest("status", **secure.looker)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "3 commits of 1 repository" in done.stdout
+    one_line(ingest("load", repository.path, **secure.looker), 5, "forbids it", "privileges")
 
 
 def test_credentials_in_the_url_work_and_appear_nowhere(secure: Secure, tmp_path: Path, ingest: Run) -> None:

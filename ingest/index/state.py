@@ -18,7 +18,7 @@ from uuid import uuid4
 
 import elasticsearch
 
-from ingest.errors import IngestError
+from ingest.errors import ElasticsearchRefusedError, ElasticsearchUnavailableError, IngestError
 from ingest.git.history import Selection
 from ingest.git.snapshot import Snapshot
 from ingest.index import connection
@@ -205,9 +205,23 @@ class State:
                 if not hits:
                     return
                 deletions = [{"delete": {"_id": hit["_id"]}} for hit in hits]
-                client.bulk(index=self.name, operations=deletions, refresh=True)
+                self._check_deleted(client.bulk(index=self.name, operations=deletions, refresh=True)["items"])
 
         self.patiently(sweep)
+
+    def _check_deleted(self, items: list[dict[str, Any]]) -> None:
+        for answer in (each["delete"] for each in items):
+            if answer["status"] not in (200, 404):
+                kind = (
+                    ElasticsearchUnavailableError
+                    if answer["status"] in connection.TRANSIENT
+                    else ElasticsearchRefusedError
+                )
+                raise kind(
+                    f"What {self.name} holds of older indices cannot be deleted ({answer['status']} "
+                    f"{answer['error'].get('reason')})",
+                    "see that the credentials have all the privileges that the README names",
+                )
 
     def patiently(self, call: Callable[[elasticsearch.Elasticsearch], T]) -> T:
         """Call until Elasticsearch answers.
