@@ -8,11 +8,12 @@ stand in a file instead, which the variable's name with ``_FILE`` names.
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import platformdirs
 
@@ -94,6 +95,13 @@ def from_zero(text: str) -> int:
     return int(text)
 
 
+def api_key(text: str) -> str:
+    """What can stand in a header."""
+    if not re.fullmatch(r"[!-~]+", text):
+        raise ValueError("it holds what no API key in its encoded form holds")
+    return text
+
+
 def index_name(text: str) -> str:
     """A name that Elasticsearch takes for an index, with room for the version that follows it."""
     if not text or _BAD_IN_AN_INDEX_NAME.search(text) or len(text.encode()) > 230:
@@ -160,7 +168,7 @@ class Settings:
         "ES_URL", "Elasticsearch, one or more URLs, comma-separated", urls, default=(), shown="the embedded node",
         secret=True,
     )  # fmt: skip
-    es_api_key: str | None = _setting("ES_API_KEY", "API key, in its encoded form", secret=True)
+    es_api_key: str | None = _setting("ES_API_KEY", "API key, in its encoded form", api_key, secret=True)
     es_username: str | None = _setting("ES_USERNAME", "user of basic authentication", secret=True)
     es_password: str | None = _setting("ES_PASSWORD", "password of basic authentication", secret=True)
     es_ca_certs: Path | None = _setting(
@@ -256,26 +264,59 @@ def _told(metadata: Any) -> str:
     """What the environment, or the file that it names, says; empty: nothing."""
     variable = metadata["variable"]
     text = os.environ.get(variable, "")
-    file = os.environ.get(f"{variable}_FILE", "") if metadata["secret"] else ""
+    if not metadata["secret"]:
+        return text
+    file = os.environ.get(f"{variable}_FILE", "")
     if text and file:
         raise UsageError(f"Both {variable} and {variable}_FILE are set", "set one of them")
-    return _secret_in(Path(file), f"{variable}_FILE") if file else text
+    return _secret_in(Path(file), f"{variable}_FILE") if file else _one_line(text, variable)
 
 
 def _secret_in(file: Path, variable: str) -> str:
     """The one line of a file; what it says stays out of every message."""
-    advice = "let it name a file that this user may read, with the value in one line"
+    named, advice = f"{variable} names {file}, which", "let it name a file that this user may read, with the value"
     try:
-        text = file.read_text("utf-8-sig").rstrip("\r\n")
+        text = file.read_text("utf-8-sig")
     except OSError as error:
-        raise UsageError(f"{variable} names {file}, which cannot be read ({error.strerror})", advice) from None
+        raise UsageError(f"{named} cannot be read ({error.strerror})", advice) from None
     except ValueError:
-        raise UsageError(f"{variable} names {file}, which does not hold text in UTF-8", advice) from None
+        raise UsageError(f"{named} does not hold text in UTF-8", advice) from None
     if not text.strip():
-        raise UsageError(f"{variable} names {file}, which is empty", advice)
-    if re.search(r"[\0\r\n]", text):
-        raise UsageError(f"{variable} names {file}, which holds several lines, or a NUL", advice)
-    return text
+        raise UsageError(f"{named} is empty", advice)
+    return _one_line(text, named)
+
+
+def _one_line(text: str, whose: str) -> str:
+    """A secret without the end of its line, which many a tool leaves there, and a header cannot hold."""
+    line = text.rstrip("\r\n")
+    if re.search(r"[\0\r\n]", line):
+        raise UsageError(f"{whose} holds several lines, or a NUL", "give it one line")
+    return line
+
+
+def environment_for_others() -> dict[str, str]:
+    """Our environment for those whom what opens Elasticsearch, and repositories, is no business of."""
+    secret = {each.metadata["variable"] for each in fields(Settings) if each.metadata["secret"]} | {"INGEST_REPO"}
+    kept = os.environ.copy()
+    for name in secret:
+        kept.pop(name, None)
+        kept.pop(f"{name}_FILE", None)
+    return kept
+
+
+def secrets_of_elasticsearch() -> set[str]:
+    """Every secret that the environment tells, as far as it can be read; names of users are none."""
+    told = dict.fromkeys((each.metadata["variable"] for each in fields(Settings) if each.metadata["secret"]), "")
+    for each in fields(Settings):
+        if each.metadata["secret"]:
+            with suppress(UsageError):
+                told[each.metadata["variable"]] = _told(each.metadata)
+    found = {told["ES_API_KEY"], told["ES_PASSWORD"], f"{told['ES_USERNAME']}:{told['ES_PASSWORD']}"}
+    for url in told["ES_URL"].split(","):
+        with suppress(ValueError):
+            login = unquote(user_of(url))
+            found |= {login, login.partition(":")[2]}
+    return found - {"", ":"}
 
 
 def _parsed(metadata: Any, text: str) -> Any:

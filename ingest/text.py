@@ -1,6 +1,7 @@
 """Text from elsewhere: made valid, and made fit to be shown, because it may try to write to the terminal."""
 
 import base64
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
@@ -52,10 +53,5 @@ def without(text: str, secrets: Iterable[str]) -> str:
 
 def _forms(secret: str) -> Iterable[str]:
     encoded = base64.b64encode(secret.encode("utf-8", "surrogateescape")).decode()
-    return (
-        secret,
-        quote(secret, errors="replace"),
-        quote(secret, "", errors="replace"),
-        encoded,
-        json_text(secret)[1:-1],
-    )
+    in_json = (json.dumps(secret, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False))
+    return secret, quote(secret, errors="replace"), quote(secret, "", errors="replace"), encoded, *in_json

@@ -12,6 +12,7 @@ from types import FrameType
 import click
 
 from ingest import logs
+from ingest.cli.defect import report
 from ingest.cli.look import status
 from ingest.cli.nodes import node
 from ingest.cli.write import load, reindex, replay, verify
@@ -87,6 +88,9 @@ def _run() -> int:
         # Whoever read our output has seen enough; what Python flushes at its end has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        _log.critical("%s", report(error))
+        return 1
 
 
 def _open_streams() -> None:

@@ -18,6 +18,7 @@ import psutil
 from ingest.errors import IngestError, RepositoryRefusedError, RepositoryUnavailableError
 from ingest.git.command import bare, last_words, said, scratch
 from ingest.git.remote import SCHEMES, Remote
+from ingest.settings import environment_for_others
 from ingest.text import printable, without
 
 _TAIL: Final = 8192
@@ -56,12 +57,13 @@ _FAILURES: tuple[tuple[str, type[IngestError], str], ...] = (
 
 
 def remote_environment(remote: Remote) -> dict[str, str]:
-    """The environment for git commands that talk to a remote: the user's own, without any way to ask a question.
+    """The environment for git commands that talk to a remote: the user's own, without any way to ask a question,
+    and without what opens Elasticsearch.
 
     Credentials of the URL travel in here, where only this user and root can read them, to a credential helper that is
     bound to the URL's own host.
     """
-    environment = os.environ | {
+    environment = environment_for_others() | {
         "LC_ALL": "C",
         "TERM": "dumb",
         "GIT_TERMINAL_PROMPT": "0",
@@ -89,7 +91,7 @@ def _ssh_command() -> str:
     if command := os.environ.get("GIT_SSH_COMMAND"):
         return command
     configured = subprocess.run(
-        ["git", "config", "core.sshCommand"], capture_output=True, text=True, check=False
+        ["git", "config", "core.sshCommand"], env=environment_for_others(), capture_output=True, text=True, check=False
     ).stdout.strip()
     return configured or shlex.quote(os.environ.get("GIT_SSH", "ssh"))
 

@@ -23,6 +23,7 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 from ingest.errors import IngestError, RepositoryUnavailableError
 from ingest.git.batch import Batch, Kept, line, packed
 from ingest.git.commits import Deferred, Reading, Source, Unreadable, read_commits, read_kept, read_merges
+from ingest.settings import environment_for_others
 
 T = TypeVar("T")
 Render: TypeAlias = Callable[[dict[str, Any], str | None], T]
@@ -87,7 +88,7 @@ class Worker:
         with theirs:
             process = subprocess.Popen(
                 [sys.executable, "-c", _PROGRAM, str(theirs.fileno())],
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+                env=environment_for_others() | {"PYTHONPATH": os.pathsep.join(sys.path)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],

