@@ -50,7 +50,8 @@ class Remote:
             return cls._parse_url(repository, (scheme[1] or scheme[2]).lower(), helper="::" in scheme[0])
         if _SCP_LIKE.fullmatch(repository) and not Path(repository).exists():
             return cls._parse_scp_like(repository)
-        return cls(os.path.abspath(Path(repository).expanduser()))  # noqa: PTH100 - keeps symbolic links
+        # Of os.path, which keeps symbolic links, and a ~ before what is no user, as a shell does.
+        return cls(os.path.abspath(os.path.expanduser(repository)))  # noqa: PTH100, PTH111
 
     @classmethod
     def _parse_url(cls, repository: str, scheme: str, *, helper: bool) -> "Remote":

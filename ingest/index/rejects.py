@@ -95,12 +95,15 @@ def read(path: Path) -> Iterator[tuple[str, Action]]:
         with path.open("rb") as lines:
             for line in lines:
                 reject = orjson.loads(line)
-                if "document" in reject:
-                    yield reject["index"], Action(reject["_id"], orjson.dumps(reject["document"]))
-                elif "hash" not in reject:
-                    raise KeyError
+                match reject:
+                    case {"index": str(alias), "_id": str(identifier), "document": {**fields}}:
+                        yield alias, Action(identifier, orjson.dumps(fields))
+                    case {"hash": _} if "document" not in reject:
+                        pass
+                    case _:
+                        raise TypeError
                 number += 1
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror})", "name a file of rejects") from None
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+    except (orjson.JSONDecodeError, TypeError):
         raise UsageError(f"Line {number} of {path} is not a rejected document", "name a file of rejects") from None
