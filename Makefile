@@ -13,7 +13,7 @@ CHUNK ?=
 OPTIONS = $(if $(INDEX),--index '$(INDEX)') $(if $(CHUNK),--chunk-size '$(CHUNK)')
 
 .DEFAULT_GOAL := help
-.PHONY: help ingest reindex status stop test lint format bench bench-again bench-equality bench-reading bench-scale requirements clean
+.PHONY: help ingest reindex status stop test test-pairs lint format audit bench bench-again bench-equality bench-reading bench-scale requirements clean
 
 help: ## print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/' | column -t -s '@'
@@ -33,11 +33,24 @@ stop: $(VENV)/ready ## stop the embedded Elasticsearch
 test: $(VENV)/ready-dev ## run the tests against a real Elasticsearch (CI=true: the slow ones too)
 	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(if $(CI),,-m "not slow")
 
+# What depends on client and server most; each pair starts one server a process.
+PAIRED = tests/test_load.py tests/index tests/test_convergence.py tests/test_reindex.py
+PAIR = -m pytest --numprocesses=2 --dist=loadfile -m "not slow" $(PAIRED)
+test-pairs: $(VENV)/ready-dev $(VENV)-9/ready ## run a part of the tests with Elasticsearch 8.19, and with client and server 9
+	@INGEST_TEST_SERVER=8.19.3 $(BIN)/python $(PAIR)
+	@INGEST_TEST_SERVER=9.2.0 $(VENV)-9/bin/python $(PAIR)
+
 lint: $(VENV)/ready-dev ## check format, style and types
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy
 
 format: $(VENV)/ready-dev ## rewrite the code in the project's format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+audit: $(VENV)/ready-dev ## ask Python's package index for known weaknesses of what is pinned (needs a network)
+	@for file in requirements*.txt; do echo "$$file" >&2; \
+	$(BIN)/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r $$file || { echo "make audit: \
+	$$file has weaknesses, or could not be looked up; without the index's own service (mirrors lack it) that is always \
+	so." >&2; exit 1; }; done
 
 ROUNDS ?= 3
 bench: $(VENV)/ready ## REPO=… [ROUNDS=3] [WAYS="chapter bulk ingest"]: measure this project beside others' ways
@@ -61,9 +74,11 @@ COMPILE = CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet 
 requirements: $(VENV)/ready-dev ## pin again what pyproject.toml declares, to the newest versions
 	@$(COMPILE) --upgrade --build-deps-for editable -o requirements.txt pyproject.toml
 	@$(COMPILE) --upgrade --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+	@sed -n 's/^\([a-z0-9-]*==[^ ]*\).*/\1/p' requirements.txt | grep -v ^elastic > $(VENV)/others.txt
+	@$(COMPILE) --upgrade -c $(VENV)/others.txt -o requirements-9.txt requirements-9.in
 
 clean: ## remove the virtual environment (INGEST_HOME stays)
-	@rm -rf $(VENV)
+	@rm -rf $(VENV) $(VENV)-9
 
 $(VENV)/ready: requirements.txt pyproject.toml
 	@command -v git >/dev/null || { echo "ingest needs git: install it with your system's package manager." >&2; exit 1; }
@@ -82,4 +97,13 @@ $(VENV)/ready: requirements.txt pyproject.toml
 $(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt
 	@echo "Installing what the checks need (once)" >&2
 	@$(PIP_INSTALL) --require-hashes -r requirements-dev.txt
+	@touch $@
+
+# The other client in front of all else that the first environment holds.
+$(VENV)-9/ready: $(VENV)/ready-dev requirements-9.txt
+	@test -x $(VENV)-9/bin/python || $(PYTHON) -m venv $(VENV)-9
+	@$(VENV)-9/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-9.txt
+	@$(VENV)-9/bin/python -c "import pathlib, sysconfig; place = pathlib.Path(sysconfig.get_path('purelib')); \
+	other = str(place).replace('/$(VENV)-9/', '/$(VENV)/'); \
+	(place / 'other.pth').write_text(f'import site; site.addsitedir({other!r})\n')"
 	@touch $@

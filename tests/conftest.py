@@ -14,6 +14,7 @@ import pytest
 
 from ingest.index import connection
 from ingest.node import Node, NodeInfo
+from ingest.node.distribution import DEFAULT_VERSION
 from tests.node.conftest import JVM_OPTIONS
 from tests.node_cache import node_cache
 
@@ -38,8 +39,16 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def server(open_folder: Path) -> Iterator[NodeInfo]:
-    """A real Elasticsearch, on a port and in a folder of its own."""
-    node = Node(open_folder / "home", heap="512m", cache=node_cache(), port=free_port(), jvm_options=JVM_OPTIONS)
+    """A real Elasticsearch, on a port and in a folder of its own; ``INGEST_TEST_SERVER`` may name its version."""
+    version = os.environ.get("INGEST_TEST_SERVER") or DEFAULT_VERSION
+    node = Node(
+        open_folder / "home",
+        heap="512m",
+        version=version,
+        cache=node_cache(),
+        port=free_port(),
+        jvm_options=JVM_OPTIONS,
+    )
     yield node.start()
     node.stop()
 
