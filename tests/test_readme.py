@@ -124,3 +124,12 @@ def test_settings_are_documented_in_the_order_of_their_definition() -> None:
 
 def test_the_client_speaks_to_the_server(client: elasticsearch.Elasticsearch) -> None:
     assert client.cluster.health()["status"] in ("green", "yellow")
+
+
+def test_each_promise_of_security_names_tests_that_exist() -> None:
+    rows = [line for line in (ROOT / "SECURITY.md").read_text().splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 5
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/.]+)`", row)
+        assert named, row
+        assert all((ROOT / name).is_file() for name in named), row
