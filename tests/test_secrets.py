@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 import elasticsearch
 import orjson
+import psutil
 import pytest
 import trustme
 
@@ -106,6 +107,16 @@ class Watched:
     def ended(self, process: "subprocess.Popen[str]") -> int:
         self.printed += process.communicate(timeout=120)
         return process.returncode
+
+    def look_at(self, process: psutil.Process) -> None:
+        """Take down what everybody sees of a process and its children, and what the children inherited."""
+        self.printed += process.cmdline()
+        for child in process.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                inherited = {
+                    name: value for name, value in child.environ().items() if not name.startswith("INGEST_GIT_")
+                }
+                self.printed += [*child.cmdline(), str(inherited)]
 
     def leaks(self) -> dict[str, bytes]:
         """Where a secret, or a part of one, is found that should not be there."""
@@ -317,6 +328,7 @@ def test_a_run_that_is_ended(
             gate.wanted, gate.complaint = "nothing", (503, "later, {sent}")
         with watched.start("load", **given) as process:
             wait_for(lambda: "clone" in watched.recorded.read_text() if while_waiting_for == "git" else gate.brought)
+            watched.look_at(psutil.Process(process.pid))
             process.send_signal(number)
             watched.ended(process)
     assert watched.leaks() == {}
@@ -374,3 +386,15 @@ def test_what_is_listed_as_rejected_holds_no_secret(
         assert watched.run("replay", str(file), **given) == 3
     assert len(list((home / "rejects").iterdir())) == 1
     assert watched.leaks() == {}
+    assert open_to_others(home) == []
+
+
+def open_to_others(home: Path) -> list[Path]:
+    """What is below INGEST_HOME that others can read, or could reach."""
+    return [
+        path
+        for path in home.rglob("*")
+        if path.stat().st_mode & 0o077
+        and not any(parent.stat().st_mode & 0o077 == 0 for parent in path.parents if home in parent.parents)
+        and path.suffix != ".lock"
+    ]

@@ -6,7 +6,14 @@ from click.testing import CliRunner
 
 from ingest.cli import cli
 from ingest.errors import UsageError
-from ingest.settings import Settings, duration, size, size_or_nothing
+from ingest.settings import (
+    Settings,
+    duration,
+    environment_for_others,
+    secrets_of_elasticsearch,
+    size,
+    size_or_nothing,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -121,6 +128,25 @@ def test_a_secret_that_is_told_twice(variable: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv(f"{variable}_FILE", str(tmp_path))
     with pytest.raises(UsageError, match=f"Both {variable} and {variable}_FILE are set"):
         Settings.gather({})
+
+
+def test_others_inherit_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*(each.metadata["variable"] for each in SECRETS), "INGEST_REPO"):
+        monkeypatch.setenv(name, "hunter2")
+        monkeypatch.setenv(f"{name}_FILE", "hunter2")
+    monkeypatch.setenv("GIT_SSH_COMMAND", "ssh -v")
+    inherited = environment_for_others()
+    assert "hunter2" not in inherited.values()
+    assert inherited["GIT_SSH_COMMAND"] == "ssh -v"
+
+
+def test_secrets_are_found_wherever_they_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("from a file\n")
+    monkeypatch.setenv("ES_URL", "https://u:in%20a%20url@a,https://[broken")
+    monkeypatch.setenv("ES_API_KEY", "key")
+    monkeypatch.setenv("ES_USERNAME", "user")
+    monkeypatch.setenv("ES_PASSWORD_FILE", str(tmp_path / "password"))
+    assert secrets_of_elasticsearch() == {"key", "from a file", "user:from a file", "u:in a url", "in a url"}
 
 
 def test_settings_shown_in_a_debugger_or_a_log_hold_no_secret() -> None:

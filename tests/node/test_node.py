@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 
 import psutil
@@ -88,6 +89,8 @@ def test_a_node_is_found_again_and_keeps_its_data_and_port_when_its_server_is_ki
     assert first.url == f"http://127.0.0.1:{first.port}"
     assert first.version == "9.2.0"
     assert [process.pid for process in processes.find(node.logs)] == [first.pid]
+    assert_listens_on_loopback(first)
+    assert_closed_to_others(home)
 
     request(first, "PUT", "/things/_doc/1?refresh=true", {"name": "kept"})
     psutil.Process(first.pid).kill()
@@ -104,6 +107,26 @@ def test_a_node_is_found_again_and_keeps_its_data_and_port_when_its_server_is_ki
     assert node.stop() is True
     assert node.stop() is False
     assert processes.find(node.logs) == []
+
+
+def assert_listens_on_loopback(info: NodeInfo) -> None:
+    """For its clients, and for other nodes, which there are none of."""
+    sockets = psutil.Process(info.pid).net_connections(kind="inet")
+    listening = {each.laddr for each in sockets if each.status == psutil.CONN_LISTEN}
+    assert info.port in {each.port for each in listening}
+    assert all(ip_address(each.ip.removeprefix("::ffff:")).is_loopback for each in listening), listening
+
+
+def assert_closed_to_others(home: Path) -> None:
+    """Whoever is neither we nor the server's user sees nothing, not even names."""
+    assert not any((home / "node" / name).stat().st_mode & 0o077 for name in ("config", "data", "logs", "tmp"))
+    if AS_ROOT:
+        with as_user(54321):
+            for folder in ("", "config", "data", "logs", "tmp"):
+                with pytest.raises(PermissionError):
+                    list((home / "node" / folder).iterdir())
+            with pytest.raises(PermissionError):
+                (home / "node" / "config" / "elasticsearch.yml").read_text()
 
 
 def assert_runs_unprivileged(info: NodeInfo, home: Path) -> None:
