@@ -32,7 +32,7 @@ from ingest.index.state import Entry, Reached
 from ingest.text import json_text, printable, repaired, without
 from tests.repository import of_every_kind
 
-EXAMPLES = int(os.environ.get("INGEST_FUZZ_EXAMPLES") or (1000 if os.environ.get("CI") else 100))
+EXAMPLES = int(os.environ.get("INGEST_FUZZ_EXAMPLES") or (500 if os.environ.get("CI") else 100))
 fuzzed = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 BYTES_AS_TEXT = st.binary(max_size=60).map(lambda raw: raw.decode("utf-8", "surrogateescape"))

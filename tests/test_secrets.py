@@ -313,7 +313,14 @@ def test_a_host_that_says_nothing(watched: Watched, server: NodeInfo) -> None:
     assert watched.leaks() == {}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGABRT])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        signal.SIGKILL,
+        *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGTERM, signal.SIGABRT)),
+    ],
+)
 @pytest.mark.parametrize("while_waiting_for", ["git", "Elasticsearch"])
 def test_a_run_that_is_ended(
     number: signal.Signals, while_waiting_for: str, watched: Watched, server: NodeInfo, secrets: Path, repository: str
@@ -345,7 +352,7 @@ def test_a_credential_with_the_end_of_its_line_is_taken_without_it(
     assert watched.leaks() == {}
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("way", EACH_KIND)
 def test_a_defect_is_told_without_secrets_and_asks_for_a_report(
     way: Way, server: NodeInfo, secrets: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
