@@ -53,6 +53,7 @@ URLS = st.tuples(
 @example("http://[")
 @example("https://u:p@[::1/x")
 @example("~nobody-of-that-name")
+@example("ssh://:@example.org")
 def test_a_repository_is_taken_apart_or_refused_and_its_address_is_its_own(text: str) -> None:
     try:
         remote = Remote.parse(text)

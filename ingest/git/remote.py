@@ -66,9 +66,9 @@ class Remote:
         except ValueError as error:
             raise UsageError(f"A repository's URL is malformed ({error})", "check it") from None
         login, _, host = parts.netloc.rpartition("@")
-        if scheme == "ssh" and login:
+        if scheme == "ssh" and (user := login.partition(":")[0]):
             # The user name of an ssh URL is part of the address (git@host), not a secret.
-            host = f"{login.partition(':')[0]}@{host}"
+            host = f"{user}@{host}"
         origin = urlunsplit(parts._replace(netloc=host))
         if scheme not in ("http", "https"):
             return cls(origin)
