@@ -70,10 +70,10 @@ bench-scale: $(VENV)/ready ## [SIZES="10000 100000 1000000"]: measure loads of m
 	@$(BIN)/python -m benchmarks.scale --sizes $(SIZES)
 
 COMPILE = CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
-	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host -c constraints.txt
+	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 requirements: $(VENV)/ready-dev ## pin again what pyproject.toml declares, to the newest versions
-	@$(COMPILE) --upgrade --build-deps-for editable -o requirements.txt pyproject.toml
-	@$(COMPILE) --upgrade --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+	@$(COMPILE) --upgrade -c constraints.txt --build-deps-for editable -o requirements.txt pyproject.toml
+	@$(COMPILE) --upgrade -c constraints.txt --extra dev -c requirements.txt -o requirements-dev.txt pyproject.toml
 	@sed -n 's/^\([a-z0-9-]*==[^ ]*\).*/\1/p' requirements.txt | grep -v ^elastic > $(VENV)/others.txt
 	@$(COMPILE) --upgrade -c $(VENV)/others.txt -o requirements-9.txt requirements-9.in
 
