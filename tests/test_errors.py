@@ -51,7 +51,9 @@ def answering(status: int, body: bytes, kind: str = "text/html") -> Iterator[str
 
 
 def test_a_repository_that_does_not_exist(tmp_path: Path, ingest: Run) -> None:
-    one_line(ingest("load", tmp_path / "nothing"), 4, str(tmp_path / "nothing"), "no repository was found")
+    path = tmp_path / "nothing"
+    words = f"The repository {path} cannot be read (repository '{path}' does not exist)"
+    one_line(ingest("load", path), 4, words, "no repository was found")
 
 
 def test_a_folder_that_is_not_a_repository(tmp_path: Path, ingest: Run) -> None:

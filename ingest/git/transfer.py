@@ -247,5 +247,5 @@ def _failure(remote: Remote, complaint: bytes) -> IngestError:
 
 def _without_secrets(text: str, remote: Remote) -> str:
     """What a remote, or git, says, in which the credentials may be repeated."""
-    username, password = remote.username or "", remote.password or ""
-    return without(text, (f"{username}:{password}", password, username))
+    both = f"{remote.username or ''}:{remote.password}" if remote.password else ""
+    return without(text, (both, remote.password or "", remote.username or ""))

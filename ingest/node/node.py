@@ -113,7 +113,7 @@ class Node:
                     return self._wait_until_ready()
                 launcher = self._launch(account)
                 try:
-                    info = self._wait_until_ready()
+                    info = self._wait_until_ready([psutil.Process(launcher.pid)])
                 finally:
                     _collect(launcher)
                 self._say(f"Elasticsearch {info.version} answers at {info.url}")
@@ -247,9 +247,9 @@ class Node:
             "CLI_JAVA_OPTS": QUICK_LAUNCH,
         }
 
-    def _wait_until_ready(self) -> NodeInfo:
+    def _wait_until_ready(self, launched: Sequence[psutil.Process] = ()) -> NodeInfo:
         deadline = time.monotonic() + START_DEADLINE
-        running = processes.find(self.logs)
+        running = self._running(launched)
         while running:
             info = self._ready()
             if info:
@@ -258,12 +258,16 @@ class Node:
                 raise self._too_slow()
             time.sleep(0.1)
             if not all(processes.alive(process) for process in running):
-                running = processes.find(self.logs)
+                running = self._running(launched)
         raise ElasticsearchUnavailableError(
             f"The embedded Elasticsearch did not start:\n{reason(self.folder / 'start.log')}\n"
             f"All of it is in {self.folder / 'start.log'}",
             "remove the cause, or set ES_URL to an Elasticsearch that runs",
         )
+
+    def _running(self, launched: Sequence[psutil.Process]) -> list[psutil.Process]:
+        """What lives of a start; a launcher ends after its server has begun."""
+        return [process for process in launched if processes.alive(process)] or processes.find(self.logs)
 
     def _ready(self) -> NodeInfo | None:
         port = configuration.read_port(self.folder)

@@ -8,9 +8,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import psutil
 
+_LOOKS: Final = (0, 0.05, 0.1)
+"""Seconds before each look: a process that is just becoming another program has no arguments for a moment."""
 SERVER_CLASS = "org.elasticsearch.server/org.elasticsearch.bootstrap.Elasticsearch"
 
 
@@ -27,7 +30,12 @@ def server_mark(logs: Path) -> str:
 def find(logs: Path) -> list[psutil.Process]:
     """Return the launcher and the server, as far as they live, of the node that writes to ``logs``."""
     marks = {launcher_mark(logs), server_mark(logs)}
-    return [process for process in psutil.process_iter() if marks & _arguments(process) and alive(process)]
+    for pause in _LOOKS:
+        time.sleep(pause)
+        found = [process for process in psutil.process_iter() if marks & _arguments(process) and alive(process)]
+        if found:
+            return found
+    return []
 
 
 def find_server(logs: Path) -> psutil.Process | None:

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -160,6 +161,25 @@ def test_a_server_whose_start_was_cut_off_can_be_stopped(home: Path, how: signal
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_processes_whose_arguments_are_not_there_for_a_moment_are_not_taken_for_dead(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they are while a process becomes another program, for longer on a busy machine."""
+    looks: Counter[int] = Counter()
+    arguments = processes._arguments
+
+    def not_every_third_time(process: psutil.Process) -> set[str]:
+        looks[process.pid] += 1
+        return arguments(process) if looks[process.pid] % 3 else set()
+
+    monkeypatch.setattr(processes, "_arguments", not_every_third_time)
+    node = small_node(home)
+    assert node.start().pid == node.start().pid
+    assert node.stop()
+    assert not node.stop()
+
+
 def test_a_start_that_was_killed_is_carried_on_by_the_next(home: Path) -> None:
     node = small_node(home)
     child = start_in_child(home)
