@@ -13,7 +13,8 @@ CHUNK ?=
 OPTIONS = $(if $(INDEX),--index '$(INDEX)') $(if $(CHUNK),--chunk-size '$(CHUNK)')
 
 .DEFAULT_GOAL := help
-.PHONY: help ingest reindex status stop test test-pairs lint format audit bench bench-again bench-equality bench-reading bench-scale requirements clean
+.PHONY: help ingest reindex status report stop test test-pairs lint format audit browser bench bench-again \
+	bench-equality bench-reading bench-report bench-scale requirements clean
 
 help: ## print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/' | column -t -s '@'
@@ -27,10 +28,14 @@ reindex: $(VENV)/ready ## [REPO="…"] [INDEX=…]: build the index anew beside 
 status: $(VENV)/ready ## [INDEX=…]: say what the index holds, and how the last runs ended
 	@$(BIN)/ingest status $(if $(INDEX),--index '$(INDEX)')
 
+OUT ?= report.html
+report: $(VENV)/ready ## [REPO="…"] [OUT=report.html] [INDEX=…]: make a page with charts of what the index holds
+	@$(BIN)/ingest report --out '$(OUT)' $(if $(INDEX),--index '$(INDEX)')
+
 stop: $(VENV)/ready ## stop the embedded Elasticsearch
 	@$(BIN)/ingest node stop
 
-test: $(VENV)/ready-dev ## run the tests against a real Elasticsearch (CI=true: the slow ones too)
+test: $(VENV)/ready-dev browser ## run the tests against a real Elasticsearch (CI=true: the slow ones too)
 	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(if $(CI),,-m "not slow")
 
 # What depends on client and server most; each pair starts one server a process.
@@ -52,6 +57,15 @@ audit: $(VENV)/ready-dev ## ask Python's package index for known weaknesses of w
 	$$file has weaknesses, or could not be looked up; without the index's own service (mirrors lack it) that is always \
 	so." >&2; exit 1; }; done
 
+BROWSERS := chromium-headless-shell chromium chromium-browser google-chrome
+browser: ## install the browser that the tests need, where there is none, and where apt and root are there to do it
+	@for each in "$$INGEST_BROWSER" $(BROWSERS); do test -n "$$each" && command -v "$$each" >/dev/null && exit 0; done; \
+	test "$$(id -u)" = 0 && command -v apt-get >/dev/null || { echo "The tests of the report need Chromium: install it \
+	with your system's package manager, or name it in INGEST_BROWSER." >&2; exit 0; }; \
+	echo "Installing Chromium for the tests (once)" >&2; export DEBIAN_FRONTEND=noninteractive; \
+	install='apt-get install --yes --quiet --quiet --no-install-recommends fonts-dejavu-core'; \
+	{ apt-get update --quiet --quiet; $$install chromium-headless-shell || $$install chromium; } >/dev/null
+
 ROUNDS ?= 3
 bench: $(VENV)/ready ## REPO=… [ROUNDS=3] [WAYS="chapter bulk ingest"]: measure this project beside others' ways
 	@$(BIN)/python -m benchmarks.compare --rounds $(ROUNDS) $(if $(WAYS),--ways $(WAYS)) -- "$$INGEST_REPO"
@@ -64,6 +78,11 @@ bench-equality: $(VENV)/ready ## REPO=…: compare all our items with Perceval's
 
 bench-reading: $(VENV)/ready ## REPO=… [ROUNDS=3]: measure reading alone, with and without kept items
 	@$(BIN)/python -m benchmarks.reading --rounds $(ROUNDS) -- "$$INGEST_REPO"
+
+COMMITS ?= 100000
+REPOSITORIES ?= 1
+bench-report: $(VENV)/ready ## [COMMITS=100000] [REPOSITORIES=1] [ROUNDS=3]: measure the report on made-up histories
+	@$(BIN)/python -m benchmarks.report --commits $(COMMITS) --repositories $(REPOSITORIES) --rounds $(ROUNDS)
 
 SIZES ?= 10000 100000 1000000
 bench-scale: $(VENV)/ready ## [SIZES="10000 100000 1000000"]: measure loads of made-up histories of so many commits

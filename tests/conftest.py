@@ -75,11 +75,28 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-@pytest.fixture
-def environment(server: NodeInfo, alias: str, home: Path) -> dict[str, str]:
+def shell(server: NodeInfo, alias: str, home: Path) -> dict[str, str]:
     """What a user's shell would hold to load into the tests' server."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ES_", "INGEST_", "GIT_"))}
     return kept | {"ES_URL": server.url, "INGEST_INDEX": alias, "INGEST_HOME": str(home), "INGEST_RETRY_FOR": "20s"}
+
+
+def run_in(shell: dict[str, str], *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user does, and give what it printed and its exit code."""
+    return subprocess.run(
+        [sys.executable, "-m", "ingest", *map(str, arguments)],
+        env=shell,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture
+def environment(server: NodeInfo, alias: str, home: Path) -> dict[str, str]:
+    """What a user's shell would hold to load into the tests' server."""
+    return shell(server, alias, home)
 
 
 @pytest.fixture
@@ -87,13 +104,6 @@ def ingest(environment: dict[str, str]) -> Run:
     """Run the command as a user does, and give what it printed and its exit code."""
 
     def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "ingest", *map(str, arguments)],
-            env=environment | variables,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        return run_in(environment | variables, *arguments)
 
     return run

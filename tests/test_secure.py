@@ -207,7 +207,8 @@ def test_the_role_of_the_readme_is_enough_for_everything(
 
     assert ingest("load", repository.path, **secure.least).returncode == 0
     repository.git("reset", "--quiet", "--hard", "HEAD~1")
-    commands = (["load", repository.path], ["verify"], ["verify", "--repair"], ["reindex", "--keep", "0"], ["status"])
+    commands = (["load", repository.path], ["verify"], ["verify", "--repair"], ["reindex", "--keep", "0"], ["status"],
+                ["report", "--out", tmp_path / "report.html"])  # fmt: skip
     for command in commands:
         done = ingest(*command, **secure.least)
         assert (done.returncode, done.stderr) == (0, "")
@@ -270,9 +271,10 @@ def test_the_role_of_those_who_look_shows_the_status_and_writes_nothing(
 ) -> None:
     repository = linear(tmp_path / "repository", 3)
     assert ingest("load", repository.path, **secure.least).returncode == 0
-    done = ingest("status", **secure.looker)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "3 commits of 1 repository" in done.stdout
+    for command in (["status"], ["report", "--out", tmp_path / "report.html"]):
+        done = ingest(*command, **secure.looker)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "3 commits of 1 repository" in done.stdout
     one_line(ingest("load", repository.path, **secure.looker), 5, "forbids it", "privileges")
 
 

@@ -12,9 +12,10 @@ from types import FrameType
 import click
 
 from ingest import logs
-from ingest.cli.defect import report
+from ingest.cli.defect import described
 from ingest.cli.look import status
 from ingest.cli.nodes import node
+from ingest.cli.report import report
 from ingest.cli.write import load, reindex, replay, verify
 from ingest.errors import IngestError
 
@@ -43,7 +44,7 @@ def cli() -> None:
     """
 
 
-for _command in (load, reindex, replay, verify, status, node):
+for _command in (load, reindex, replay, verify, status, report, node):
     cli.add_command(_command)
 
 
@@ -89,7 +90,7 @@ def _run() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        _log.critical("%s", report(error))
+        _log.critical("%s", described(error))
         return 1
 
 

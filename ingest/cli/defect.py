@@ -11,7 +11,7 @@ from ingest.settings import secrets_of_elasticsearch
 from ingest.text import without
 
 
-def report(error: BaseException) -> str:
+def described(error: BaseException) -> str:
     """A traceback without secrets, and what to do with it.
 
     Python shows no variables in it, but the message of an error may be about anything.

@@ -1,0 +1,1 @@
+"""The page with charts: what an index says of its repositories, in one HTML file."""
