@@ -13,8 +13,8 @@ CHUNK ?=
 OPTIONS = $(if $(INDEX),--index '$(INDEX)') $(if $(CHUNK),--chunk-size '$(CHUNK)')
 
 .DEFAULT_GOAL := help
-.PHONY: help ingest reindex status report stop test test-pairs lint format audit browser bench bench-again \
-	bench-equality bench-reading bench-report bench-scale requirements clean
+.PHONY: help ingest reindex status search report stop test test-pairs lint format audit browser bench bench-again \
+	bench-equality bench-reading bench-report bench-scale bench-search requirements clean
 
 help: ## print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/' | column -t -s '@'
@@ -27,6 +27,10 @@ reindex: $(VENV)/ready ## [REPO="…"] [INDEX=…]: build the index anew beside 
 
 status: $(VENV)/ready ## [INDEX=…]: say what the index holds, and how the last runs ended
 	@$(BIN)/ingest status $(if $(INDEX),--index '$(INDEX)')
+
+export Q
+search: $(VENV)/ready ## Q="words" [ARGS="--author NAME --path FOLDER …"] [INDEX=…]: find commits
+	@$(BIN)/ingest search $(if $(INDEX),--index '$(INDEX)') $(ARGS) -- "$$Q"
 
 OUT ?= report.html
 report: $(VENV)/ready ## [REPO="…"] [OUT=report.html] [INDEX=…]: make a page with charts of what the index holds
@@ -87,6 +91,9 @@ bench-report: $(VENV)/ready ## [COMMITS=100000] [REPOSITORIES=1] [ROUNDS=3]: mea
 SIZES ?= 10000 100000 1000000
 bench-scale: $(VENV)/ready ## [SIZES="10000 100000 1000000"]: measure loads of made-up histories of so many commits
 	@$(BIN)/python -m benchmarks.scale --sizes $(SIZES)
+
+bench-search: $(VENV)/ready ## [COMMITS=100000]: measure each form of search on a made-up history of so many commits
+	@$(BIN)/python -m benchmarks.searching --commits $(COMMITS)
 
 COMPILE = CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
 	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host

@@ -38,9 +38,11 @@ AUTHORS = 400
 PREPARED = 16
 """Versions of a file written one after the other: git fast-import finds deltas between neighbours only."""
 
-_TOPS = (b"core", b"docs", b"drivers", b"include", b"lib", b"net", b"plugins", b"server", b"tests", b"tools")
-_BELOW = (b"base", b"cache", b"config", b"format", b"index", b"util")
-_WORDS = (
+TOPS = (b"core", b"docs", b"drivers", b"include", b"lib", b"net", b"plugins", b"server", b"tests", b"tools")
+BELOW = (b"base", b"cache", b"config", b"format", b"index", b"util")
+FOLDERS = (TOPS, BELOW)
+"""Names of folders, and of those in each of them."""
+WORDS = (
     b"add allow always avoid branch buffer cache callback check clean commit config copy count default delete "
     b"document error fetch file filter fix handle header index input keep length limit line list load lock make "
     b"memory merge mode move name never node object open option output pack parse path pointer print process push "
@@ -135,7 +137,7 @@ class _History:
         self._subjects = [self._words(4, 8).capitalize() for _ in range(4096)]
         self._paragraphs = [b"\n".join(self._words(8, 11) for _ in range(3)) + b"\n\n" for _ in range(1024)]
         self._people = [self._person(number) for number in range(AUTHORS)]
-        self._folders: dict[bytes, list[_File]] = {b"%s/%s/" % names: [] for names in itertools.product(_TOPS, _BELOW)}
+        self._folders: dict[bytes, list[_File]] = {b"%s/%s/" % names: [] for names in itertools.product(*FOLDERS)}
         self._folder_names = tuple(self._folders)
 
     def pick(self, choices: Sequence[T]) -> T:
@@ -249,7 +251,7 @@ class _History:
         return {file: _Version(self._new_path(folder), self._blob(file))}
 
     def _new_path(self, folder: bytes) -> bytes:
-        return b"%s%s_%d.c" % (folder, self.pick(_WORDS), next(self._names))
+        return b"%s%s_%d.c" % (folder, self.pick(WORDS), next(self._names))
 
     def _next(self, file: _File) -> int:
         """The mark of the file's next content."""
@@ -277,10 +279,10 @@ class _History:
         return mark
 
     def _words(self, fewest: int, most: int) -> bytes:
-        return b" ".join(self.pick(_WORDS) for _ in range(fewest + int(self.random() * (most - fewest + 1))))
+        return b" ".join(self.pick(WORDS) for _ in range(fewest + int(self.random() * (most - fewest + 1))))
 
     def _person(self, number: int) -> bytes:
-        first, last, company = self.pick(_WORDS), self.pick(_WORDS), self.pick(_WORDS)
+        first, last, company = self.pick(WORDS), self.pick(WORDS), self.pick(WORDS)
         return b"%s %s <%s.%d@%s.example>" % (first.title(), last.title(), last, number, company)
 
 

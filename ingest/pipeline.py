@@ -7,6 +7,8 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
+import elasticsearch
+
 from ingest.convergence import Goal, Plan, plan
 from ingest.errors import RepositoryBusyError
 from ingest.git import grounds, mirror, perceval, reader
@@ -14,7 +16,7 @@ from ingest.git.history import Hashes, Selection
 from ingest.git.remote import Remote
 from ingest.git.snapshot import snapshot
 from ingest.git.store import Store
-from ingest.index import bulk
+from ingest.index import bulk, manage
 from ingest.index.bulk import Target
 from ingest.index.contents import Contents
 from ingest.index.conversion import Action, action
@@ -50,6 +52,25 @@ class Job:
     def contents(self, origin: str) -> Contents:
         """What the index holds of an origin."""
         return Contents(self.target.client, self.target.index, origin, self.target.retry_for)
+
+
+def target_of(client: elasticsearch.Elasticsearch, settings: Settings) -> Target:
+    """Where to send, as the settings have it; the index is made where there is none.
+
+    :raises IngestError: it cannot be
+    """
+    index = manage.prepare(client, settings.index)
+    return Target(client, settings.index, index, settings.chunk_size, settings.chunk_bytes, settings.retry_for)
+
+
+def state_of(target: Target) -> State:
+    """What is known of the index that is sent to.
+
+    :raises IngestError: Elasticsearch does not answer
+    """
+    state = State(target.client, target.alias, target.index, target.retry_for)
+    state.create()
+    return state
 
 
 def load(remote: Remote, job: Job) -> Tally:

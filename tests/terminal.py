@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 
-def on_a_terminal(command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
+def on_a_terminal(command: Sequence[str], environment: Mapping[str, str], *, columns: int = 160) -> tuple[int, str]:
     """Run a command whose standard output and error are a terminal, and give its exit code and what that showed."""
     ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, 160))
+    termios.tcsetwinsize(theirs, (24, columns))
     with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         shown = b""

@@ -3,9 +3,12 @@
 import subprocess
 from pathlib import Path
 
+import elasticsearch
 import pytest
 
-from benchmarks import history, reading, server
+from benchmarks import history, reading, searching, server
+from ingest.search.commits import Commits
+from tests.conftest import Run
 
 COMMITS = 300
 
@@ -60,3 +63,13 @@ def test_reading_is_measured_with_and_without_kept_items(made: Path, capsys: pyt
         "items kept", "kept items taken", "no items kept", "no items kept", "items kept", "kept items taken"
     ]  # fmt: skip
     assert [line.partition(": ")[0] for line in lines[8:]] == ["items kept"] * 2 + ["kept items taken"] * 2
+
+
+def test_each_form_of_search_is_measured(
+    made: Path, ingest: Run, client: elasticsearch.Elasticsearch, alias: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ingest("load", made).returncode == 0
+    searching.compare(Commits(client, alias, 20), rounds=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:48].strip() for line in lines[1:]] == [name for name, _, _ in searching.FORMS]
+    assert all(len(line) == 68 for line in lines)

@@ -49,10 +49,20 @@ def test_the_curl_command_works(server: NodeInfo, alias: str) -> None:
     assert '"key" : "Ada Lovelace"' in done.stdout
 
 
-def test_the_python_example_works(server: NodeInfo, alias: str, loaded: Repository) -> None:
+@pytest.mark.usefixtures("loaded")
+def test_the_search_commands_work(ingest: Run, loaded: Repository) -> None:
+    (block,) = (block for block in blocks("console") if "ingest search" in block)
+    by, on_what, show = [line.removeprefix(".venv/bin/ingest ").split() for line in block.splitlines()]
+    whenever = ("--since", "2001", "--until", "2001")
+    assert ingest(*by[:-4], *whenever).stdout == "1\t1\t0\t2001-09-09\t2001-09-09\tAda Lovelace\n"
+    assert ingest(*on_what[:-4], *whenever).stdout.startswith(f"{loaded.head()}\t2001-09-09")
+    assert ingest(*show[:-1], loaded.head()[:8]).stdout.startswith(f"commit {loaded.head()}")
+
+
+def test_the_python_example_works(environment: dict[str, str], alias: str, loaded: Repository) -> None:
     (code,) = blocks("python")
-    code = code.replace("http://127.0.0.1:9200", server.url).replace('"commits"', f'"{alias}"')
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", code.replace('"commits"', f'"{alias}"')]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == f"{loaded.head()[:8]} Ada Lovelace Add a fix\n"
 
 
@@ -60,8 +70,8 @@ def test_what_you_then_see_is_what_is_printed(alias: str, ingest: Run, loaded: R
     def form(text: str) -> str:
         return re.sub(r"\d+(?:[,.]\d+)*", "N", re.sub(r"http://[\d.]+:\d+", "URL", text))
 
-    printed = ingest("load", loaded.path).stdout.replace(alias, "commits")
-    assert form(printed) == form(blocks("text")[0])
+    printed = ingest("load", loaded.path).stdout.replace(f" --index {alias}", "").replace(alias, "commits")
+    assert form(printed.replace("  ingest", "  .venv/bin/ingest")) == form(blocks("text")[0])
 
 
 def test_each_dependency_earns_its_line() -> None:

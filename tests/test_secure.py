@@ -25,19 +25,26 @@ from tests.secure import secure_node
 from tests.test_errors import one_line
 from tests.test_readme import blocks
 
+LOOKING = (
+    ["search", "change"],
+    ["search", "--count"],
+    ["search", "--by", "author", "--repo", "repository"],
+    ["export"],
+)
 PASSWORD = "marker-p@ss/w%rd"
 PRIVILEGES = json.loads(blocks("json")[0])["indices"][0]["privileges"]
 
 
 class Secure(NamedTuple):
-    """The environment of a user whom the server knows, of one with the role of the README, and of one without any.
+    """The environments of users: one whom the server knows, those with the README's three roles, one without any.
 
-    And of one who only looks; `without_PRIVILEGE` are users with the rest of the role.
+    `without_PRIVILEGE` are users with the rest of the job's role.
     """
 
     info: NodeInfo
     known: dict[str, str]
     least: dict[str, str]
+    reader: dict[str, str]
     powerless: dict[str, str]
     looker: dict[str, str]
 
@@ -48,7 +55,9 @@ class Secure(NamedTuple):
 @pytest.fixture(scope="module")
 def secure(open_folder: Path) -> Iterator[Secure]:
     # JSON is YAML, and the tests' indices have other names than the README's.
-    roles = dict(zip(("ingest", "looker"), (block.replace("commits*", "t*") for block in blocks("json")), strict=True))
+    roles = dict(
+        zip(("ingest", "looker", "reader"), (block.replace("commits*", "t*") for block in blocks("json")), strict=True)
+    )
     for each in PRIVILEGES:
         role = json.loads(roles["ingest"])
         role["indices"][0]["privileges"].remove(each)
@@ -62,7 +71,7 @@ def secure(open_folder: Path) -> Iterator[Secure]:
     )
     info = node.start()
     known = {"ES_URL": info.url, "ES_USERNAME": "loader", "ES_PASSWORD": PASSWORD, "ES_CA_CERTS": str(authority)}
-    yield Secure(info, known, *(known | {"ES_USERNAME": name} for name in ("least", "nobody", "looker")))
+    yield Secure(info, known, *(known | {"ES_USERNAME": name} for name in ("least", "reader", "nobody", "looker")))
     node.stop()
 
 
@@ -208,7 +217,7 @@ def test_the_role_of_the_readme_is_enough_for_everything(
     assert ingest("load", repository.path, **secure.least).returncode == 0
     repository.git("reset", "--quiet", "--hard", "HEAD~1")
     commands = (["load", repository.path], ["verify"], ["verify", "--repair"], ["reindex", "--keep", "0"], ["status"],
-                ["report", "--out", tmp_path / "report.html"])  # fmt: skip
+                ["report", "--out", tmp_path / "report.html"], *LOOKING)  # fmt: skip
     for command in commands:
         done = ingest(*command, **secure.least)
         assert (done.returncode, done.stderr) == (0, "")
@@ -276,6 +285,18 @@ def test_the_role_of_those_who_look_shows_the_status_and_writes_nothing(
         assert (done.returncode, done.stderr) == (0, "")
         assert "3 commits of 1 repository" in done.stdout
     one_line(ingest("load", repository.path, **secure.looker), 5, "forbids it", "privileges")
+
+
+def test_who_may_only_read_can_search_and_nothing_else(secure: Secure, tmp_path: Path, ingest: Run) -> None:
+    repository = linear(tmp_path / "repository", 3)
+    assert ingest("load", repository.path, **secure.least).returncode == 0
+    for command in (*LOOKING, ["show", repository.head()]):
+        done = ingest(*command, **secure.reader)
+        assert (done.returncode, done.stderr) == (0, ""), (command, done.stderr)
+        assert done.stdout
+    one_line(ingest("load", repository.path, **secure.reader), 5, "forbids it", "privileges")
+    one_line(ingest("search", **secure.reader, INGEST_INDEX="t-none"), 2, "t-none does not exist")
+    one_line(ingest("search", **secure.powerless), 5, "forbids it", "privileges")
 
 
 def test_credentials_in_the_url_work_and_appear_nowhere(secure: Secure, tmp_path: Path, ingest: Run) -> None:

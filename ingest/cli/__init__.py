@@ -8,12 +8,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import click
 
 from ingest import logs
 from ingest.cli.defect import described
-from ingest.cli.look import status
+from ingest.cli.look import export, search, show, status
 from ingest.cli.nodes import node
 from ingest.cli.report import report
 from ingest.cli.write import load, reindex, replay, verify
@@ -34,7 +35,19 @@ class _StoppedError(BaseException):
         self.exit_code = 128 + number
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+class _UnreadError(Exception):
+    """Whoever read our output has seen enough. Click makes an exit code of its own of the pipe that broke."""
+
+
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise _UnreadError from None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.version_option(package_name="ingest")
 def cli() -> None:
     """Keeps an Elasticsearch index equal to the commit history of git repositories.
@@ -44,7 +57,7 @@ def cli() -> None:
     """
 
 
-for _command in (load, reindex, replay, verify, status, report, node):
+for _command in (load, reindex, replay, verify, status, search, show, export, report, node):
     cli.add_command(_command)
 
 
@@ -85,8 +98,8 @@ def _run() -> int:
     except IngestError as error:
         _log.error("%s", error)
         return error.exit_code
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; what Python flushes at its end has nowhere to go.
+    except _UnreadError:
+        # What Python flushes at its end has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,6 +33,12 @@ def say(line: str) -> None:
         raise UsageError(
             f"The results cannot be written to standard output ({error.strerror})", "see where that leads"
         ) from None
+
+
+def program() -> str:
+    """How this command is called, so that it can be pasted."""
+    called = Path(sys.argv[0])
+    return str(called) if called.name == "ingest" else "ingest"
 
 
 def embedded(settings: Settings) -> "Node":

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,16 @@ import click
 import elasticsearch
 
 from ingest import pipeline
-from ingest.cli.common import connected, say, settings_of, shows_progress
+from ingest.cli.common import connected, program, say, settings_of, shows_progress
 from ingest.cli.options import takes
 from ingest.errors import IngestError, UsageError
 from ingest.git.remote import Remote
 from ingest.index import connection, manage, rejects
 from ingest.index.bulk import Target
-from ingest.index.state import State
 from ingest.pipeline import SOME_LACKING, Job
 from ingest.progress import Tally
 from ingest.reindex import reindex as rebuild
-from ingest.settings import Settings, variable_in_a_shell
+from ingest.settings import Settings, default_shown, variable_in_a_shell
 from ingest.verify import verify as check
 
 _log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def load(flags: dict[str, Any], repositories: tuple[str, ...]) -> int:
     remotes = [Remote.parse(repository) for repository in dict.fromkeys(repositories)]
 
     def work(target: Target, refused: rejects.Rejects) -> tuple[Tally, int]:
-        job, tally = Job(settings, target, _state(target), refused, shows_progress(settings)), Tally()
+        job, tally = Job(settings, target, pipeline.state_of(target), refused, shows_progress(settings)), Tally()
 
         def load_one(remote: Remote) -> int:
             done = _loaded(remote, job, log=len(remotes) > 1)
@@ -107,8 +107,8 @@ def verify(flags: dict[str, Any], repositories: tuple[str, ...], repair: bool) -
     client = connected(settings)
     if manage.behind(client, settings.index) is None:
         raise UsageError(f"{settings.index} does not exist", "load a repository first: make ingest REPO=…")
-    target = _target(client, settings)
-    state = _state(target)
+    target = pipeline.target_of(client, settings)
+    state = pipeline.state_of(target)
     known = {entry.origin: entry.reached for entry in state.entries()}
     remotes = [Remote.parse(repository) for repository in dict.fromkeys(repositories or known)]
     if not remotes:
@@ -158,22 +158,11 @@ def _send(settings: Settings, work: Work) -> int:
     """Connect, let `work` send, say what was done, and give the exit code."""
     started = time.monotonic()
     client = connected(settings)
-    target = _target(client, settings)
+    target = pipeline.target_of(client, settings)
     with _listed(settings) as refused, manage.tuned_for_first_load(client, target.index, settings.retry_for):
         tally, code = work(target, refused)
     _say_done(settings, client, tally, time.monotonic() - started)
     return code
-
-
-def _target(client: elasticsearch.Elasticsearch, settings: Settings) -> Target:
-    index = manage.prepare(client, settings.index)
-    return Target(client, settings.index, index, settings.chunk_size, settings.chunk_bytes, settings.retry_for)
-
-
-def _state(target: Target) -> State:
-    state = State(target.client, target.alias, target.index, target.retry_for)
-    state.create()
-    return state
 
 
 @contextmanager
@@ -227,9 +216,13 @@ def _say_done(settings: Settings, client: elasticsearch.Elasticsearch, tally: Ta
     first = where.split(", ")[0]
     let_in = _let_in(settings)
     address = f"{first}/{settings.index}"
+    search = f"{program()} search{'' if settings.index == default_shown('index') else f' --index {settings.index}'}"
+    last_year = datetime.now(UTC).year - 1
     say(
         f"{tally} in {seconds:.1f} s; "
         f"{settings.index} at {where} now holds {total:,}. Look at it:\n"
+        f"  {search} fix\n"
+        f"  {search} --by author --path FOLDER --since {last_year} --until {last_year} --no-merges\n"
         f"  curl {let_in}'{address}/_count?pretty'\n"
         f"  curl {let_in}'{address}?pretty'\n"
         f"  curl {let_in}'{address}/_search?pretty&size=3&sort=commit_date:desc&q=message:fix'"

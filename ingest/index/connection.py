@@ -198,13 +198,13 @@ def explain(error: Exception, where: str) -> IngestError:
 
 
 def _explain_status(error: elasticsearch.ApiError, where: str) -> IngestError:
-    reason = _reason(error)
+    why = reason(error)
     if is_transient(error):
         return ElasticsearchUnavailableError(
-            f"Elasticsearch at {where} cannot do it now ({reason})", "look at its load, its disk and its log"
+            f"Elasticsearch at {where} cannot do it now ({why})", "look at its load, its disk and its log"
         )
     if not isinstance(error.body, dict):
-        return ElasticsearchRefusedError(f"What answers at {where} is not Elasticsearch ({reason})", "check ES_URL")
+        return ElasticsearchRefusedError(f"What answers at {where} is not Elasticsearch ({why})", "check ES_URL")
     if error.meta.status == 401:
         return ElasticsearchRefusedError(
             f"Elasticsearch at {where} does not accept the credentials",
@@ -212,14 +212,14 @@ def _explain_status(error: elasticsearch.ApiError, where: str) -> IngestError:
         )
     if error.meta.status == 403:
         return ElasticsearchRefusedError(
-            f"Elasticsearch at {where} forbids it ({reason})", "the credentials need more privileges, see the README"
+            f"Elasticsearch at {where} forbids it ({why})", "the credentials need more privileges, see the README"
         )
-    if "media_type_header_exception" in reason or error.meta.status == 406:
+    if "media_type_header_exception" in why or error.meta.status == 406:
         return ElasticsearchRefusedError(f"The Elasticsearch at {where} is too old", "version 8 or later is needed")
-    return ElasticsearchRefusedError(f"Elasticsearch at {where} refused ({reason})", "its log may say more")
+    return ElasticsearchRefusedError(f"Elasticsearch at {where} refused ({why})", "its log may say more")
 
 
-def _reason(error: elasticsearch.ApiError) -> str:
+def reason(error: elasticsearch.ApiError) -> str:
     """Status, type and reason of the first root cause."""
     body = error.body
     cause = body.get("error", {}) if isinstance(body, dict) else {}

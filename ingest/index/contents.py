@@ -1,29 +1,22 @@
 """What an index holds of one origin."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
 
 import elasticsearch
 
-from ingest.errors import ElasticsearchUnavailableError, IngestError
+from ingest.errors import ElasticsearchUnavailableError
 from ingest.index import connection
 from ingest.index.patience import patiently
+from ingest.index.view import LookLostError, View
 
 T = TypeVar("T")
 _AT_ONCE: Final = 1000
 _FIELDS: Final = ("hash", "parents", "refs", "author", "committer", "project", "incomplete")
-_KEEP_ALIVE: Final = "5m"
-"""So long Elasticsearch remembers what a search looks at, from one page to the next."""
 _TIMES: Final = 5
-_LOST: Final = [dict[str, Any]()]
-"""Instead of a page: the view is gone, so that asking for it again is no use."""
-
-
-class LookLostError(ElasticsearchUnavailableError):
-    """Elasticsearch no longer knows what it was looking at: one of its nodes was restarted, or is gone."""
 
 
 @dataclass(frozen=True)
@@ -63,17 +56,10 @@ class Contents:
         :raises IngestError: Elasticsearch does not answer
         """
         self._patiently(lambda client: client.indices.refresh(index=self.index))
-        with self._view() as view:
-            after: Sequence[Any] | None = None
-            while hits := self._patiently(partial(self._page, view, whole, after)):
-                if hits is _LOST:
-                    raise LookLostError(
-                        f"Elasticsearch at {connection.shown(self.client)} keeps losing its view of {self.index}",
-                        "see why its nodes restart",
-                    )
-                for hit in hits:
-                    yield hit["_id"], hit["_source"]
-                after = hits[-1]["sort"]
+        source, size = (True, _AT_ONCE) if whole else ({"includes": list(_FIELDS)}, 5 * _AT_ONCE)
+        view = View(self.client, self.index, self._query, self.retry_for, source=source, size=size)
+        for hit in view.hits():
+            yield hit["_id"], hit["_source"]
 
     def sources(self, ids: list[str]) -> dict[str, dict[str, Any]]:
         """Those documents that there are among these, by ``_id``.
@@ -112,43 +98,6 @@ class Contents:
         for start in range(0, len(wanted), _AT_ONCE):
             found |= self._patiently(partial(self._held, wanted[start : start + _AT_ONCE]))
         return found
-
-    @contextmanager
-    def _view(self) -> Iterator[str]:
-        """The documents as they are now, whatever is written meanwhile."""
-        view: str = self._patiently(lambda client: client.open_point_in_time(index=self.index, keep_alive=_KEEP_ALIVE))[
-            "id"
-        ]
-        try:
-            yield view
-        finally:
-            # It ends by itself.
-            with suppress(IngestError), connection.explained(self.client):
-                self.client.options(ignore_status=404, request_timeout=1).close_point_in_time(id=view)
-
-    def _page(
-        self,
-        view: str,
-        whole: bool,
-        after: Sequence[Any] | None,
-        client: elasticsearch.Elasticsearch,
-    ) -> list[dict[str, Any]]:
-        try:
-            answer = client.search(
-                pit={"id": view, "keep_alive": _KEEP_ALIVE},
-                query=self._query,
-                source=whole or {"includes": list(_FIELDS)},
-                sort=["_shard_doc"],
-                search_after=after,
-                size=_AT_ONCE if whole else 5 * _AT_ONCE,
-                track_total_hits=False,
-                allow_partial_search_results=False,
-            )
-        except elasticsearch.ApiError as error:
-            if "search_context_missing_exception" not in str(error.body):
-                raise
-            return _LOST
-        return list(answer["hits"]["hits"])
 
     def _origins(self, after: dict[str, Any] | None, client: elasticsearch.Elasticsearch) -> dict[str, Any]:
         composite: dict[str, Any] = {"size": _AT_ONCE, "sources": [{"origin": {"terms": {"field": "origin"}}}]}

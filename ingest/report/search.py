@@ -1,20 +1,17 @@
 """Asking Elasticsearch for aggregations: always the same view of the index, patiently, a page at a time."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import elasticsearch
 
-from ingest.errors import IngestError
-from ingest.index import connection
-from ingest.index.contents import LookLostError
 from ingest.index.patience import patiently
+from ingest.index.view import KEEP_ALIVE, LookLostError, is_lost, point_in_time
 
 PAGE: Final = 10_000
 """Far fewer than the 65,536 buckets that Elasticsearch gives at once (``search.max_buckets``)."""
-_KEEP_ALIVE: Final = "5m"
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class Search:
         def search(client: elasticsearch.Elasticsearch) -> dict[str, Any]:
             try:
                 answer = client.search(
-                    pit={"id": self.view, "keep_alive": _KEEP_ALIVE},
+                    pit={"id": self.view, "keep_alive": KEEP_ALIVE},
                     size=0,
                     query=query,
                     aggs=aggs,
@@ -49,7 +46,7 @@ class Search:
                     allow_partial_search_results=False,
                 )
             except elasticsearch.ApiError as error:
-                if "search_context_missing_exception" not in str(error.body):
+                if not is_lost(error):
                     raise
                 return {}
             return dict(answer)
@@ -80,15 +77,5 @@ def searching(client: elasticsearch.Elasticsearch, index: str, retry_for: float)
 
     :raises IngestError: Elasticsearch does not answer, or refuses
     """
-    view: str = patiently(
-        client,
-        lambda patient: patient.open_point_in_time(index=index, keep_alive=_KEEP_ALIVE)["id"],
-        retry_for,
-        f"{index} could not be searched",
-    )
-    try:
+    with point_in_time(client, index, retry_for) as view:
         yield Search(client, index, view, retry_for)
-    finally:
-        # It ends by itself.
-        with suppress(IngestError), connection.explained(client):
-            client.options(ignore_status=404, request_timeout=1).close_point_in_time(id=view)
