@@ -8,18 +8,19 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # REPO may hold credentials and spaces: it reaches the command through the environment, never through a shell's words.
 export INGEST_REPO := $(or $(REPO),$(INGEST_REPO))
+export INGEST_REPOS := $(or $(REPOS),$(INGEST_REPOS))
 INDEX ?=
 CHUNK ?=
 OPTIONS = $(if $(INDEX),--index '$(INDEX)') $(if $(CHUNK),--chunk-size '$(CHUNK)')
 
 .DEFAULT_GOAL := help
 .PHONY: help ingest reindex status search report stop test test-pairs lint format audit browser bench bench-again \
-	bench-equality bench-reading bench-report bench-scale bench-search requirements clean
+	bench-equality bench-many bench-reading bench-report bench-scale bench-search requirements clean
 
 help: ## print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1@\2/' | column -t -s '@'
 
-ingest: $(VENV)/ready ## REPO="URL-or-path …" [INDEX=commits] [CHUNK=1000]: bring the index up to date with them
+ingest: $(VENV)/ready ## REPO="URL-or-path …" or REPOS=file [INDEX=commits] [CHUNK=1000]: bring the index up to date with them
 	@$(BIN)/ingest load $(OPTIONS)
 
 reindex: $(VENV)/ready ## [REPO="…"] [INDEX=…]: build the index anew beside the live one, and swap them
@@ -91,6 +92,10 @@ bench-report: $(VENV)/ready ## [COMMITS=100000] [REPOSITORIES=1] [ROUNDS=3]: mea
 SIZES ?= 10000 100000 1000000
 bench-scale: $(VENV)/ready ## [SIZES="10000 100000 1000000"]: measure loads of made-up histories of so many commits
 	@$(BIN)/python -m benchmarks.scale --sizes $(SIZES)
+
+LISTS ?= 1000x30 20x3000
+bench-many: $(VENV)/ready ## [LISTS="1000x30 20x3000"]: measure lists of so many repositories of so many commits
+	@$(BIN)/python -m benchmarks.many --lists $(LISTS)
 
 bench-search: $(VENV)/ready ## [COMMITS=100000]: measure each form of search on a made-up history of so many commits
 	@$(BIN)/python -m benchmarks.searching --commits $(COMMITS)

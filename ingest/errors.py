@@ -63,6 +63,12 @@ class RepositoryUnavailableError(TransientError):
     exit_code = 4
 
 
+class SchedulerUnavailableError(TransientError):
+    """The scheduler that hands repositories to workers does not answer, so that none can be read."""
+
+    exit_code = 4
+
+
 class ElasticsearchRefusedError(TerminalError):
     """Elasticsearch, or what stands at its address, will not do what we ask."""
 

@@ -14,7 +14,8 @@ from ingest.errors import RepositoryBusyError
 from ingest.git import grounds, mirror, perceval, reader
 from ingest.git.history import Hashes, Selection
 from ingest.git.remote import Remote
-from ingest.git.snapshot import snapshot
+from ingest.git.seats import Seats
+from ingest.git.snapshot import Snapshot, fingerprint, shallow, snapshot
 from ingest.git.store import Store
 from ingest.index import bulk, manage
 from ingest.index.bulk import Target
@@ -23,7 +24,7 @@ from ingest.index.conversion import Action, action
 from ingest.index.rejects import Rejects, read
 from ingest.index.state import Attempt, Reached, State
 from ingest.ledger import Ledger
-from ingest.progress import Progress, Tally
+from ingest.progress import Progress, Tally, Viewer
 from ingest.settings import Settings
 
 SOME_LACKING = 3
@@ -39,6 +40,8 @@ class Job:
     :ivar show: let git, and bars, show on standard error how far it is
     :ivar list_damage: list what git cannot read; False: not yet
     :ivar list_again: list what earlier runs listed too
+    :ivar viewer: who is told how far it is, instead of bars and log lines
+    :ivar seats: which the processes that read share with other programs on this machine
     """
 
     settings: Settings
@@ -48,6 +51,8 @@ class Job:
     show: bool
     list_damage: bool = True
     list_again: bool = False
+    viewer: Viewer | None = None
+    seats: Seats | None = None
 
     def contents(self, origin: str) -> Contents:
         """What the index holds of an origin."""
@@ -59,7 +64,7 @@ def target_of(client: elasticsearch.Elasticsearch, settings: Settings) -> Target
 
     :raises IngestError: it cannot be
     """
-    index = manage.prepare(client, settings.index)
+    index = manage.prepare(client, settings.index, settings.shape)
     return Target(client, settings.index, index, settings.chunk_size, settings.chunk_bytes, settings.retry_for)
 
 
@@ -94,6 +99,19 @@ def load(remote: Remote, job: Job) -> Tally:
         tally.incomplete = tally.cut = tally.unreadable = tally.rejected = 0
         tally.add(_load(path, remote, replace(job, list_again=True)))
         return tally
+
+
+def has_news(remote: Remote, job: Job, known: Snapshot) -> bool:
+    """Whether a repository has other branches or tags than when it was looked at last; nothing is fetched.
+
+    :param known: what it had; of it, only ``refs`` and ``shallow`` count
+    :raises IngestError: the repository cannot be read, or another run holds it
+    """
+    path = place(remote, job.settings)
+    with mirror.held(path, wait=job.settings.wait):
+        if path.exists() and shallow(path) != known.shallow:
+            return True
+        return fingerprint(mirror.offered(transfer(remote, job))) != known.refs
 
 
 def _load(path: Path, remote: Remote, job: Job) -> Tally:
@@ -162,7 +180,7 @@ def _carried_out(todo: Plan, goal: Goal, job: Job, attempt: Attempt) -> tuple[Ta
     count = len(todo.write) + len(todo.delete)
     if count:
         attempt.touch()
-    with Progress(goal.origin, count, show=job.show) as progress:
+    with Progress(goal.origin, count, show=job.show, viewer=job.viewer) as progress:
         listed = frozenset[str]() if known is None or job.list_again else known.listed
         ledger = Ledger(progress, job.rejects, listed, list_damage=job.list_damage)
         with _results(goal, todo, job) as results:
@@ -201,18 +219,21 @@ def _results(goal: Goal, todo: Plan, job: Job) -> Iterator[Iterable[Action | rea
         return
     with (
         grounds.opened(goal.mirror, job.settings.items_bytes) as store,
-        closing(read_commits(goal, todo.write, job.settings.workers, store)) as results,
+        closing(read_commits(goal, todo.write, job.settings.workers, store, job.seats)) as results,
     ):
         yield results
 
 
-def read_commits(goal: Goal, hashes: Hashes, workers: int, store: Store | None = None) -> reader.Results[Action]:
+def read_commits(
+    goal: Goal, hashes: Hashes, workers: int, store: Store | None = None, seats: Seats | None = None
+) -> reader.Results[Action]:
     """Commits of a goal as they are indexed, see `ingest.git.reader.read`; without a store, git is asked for all."""
     return reader.read(
         reader.Source(goal.mirror, goal.origin, goal.project),
         hashes,
         partial(action, project=goal.project),
         workers=workers,
+        seats=seats,
         store=store,
         decorations=goal.snapshot.decorations,
     )
@@ -223,7 +244,7 @@ def _load_log(path: Path, remote: Remote, job: Job) -> Tally:
     project = job.settings.project
     with (
         job.state.attempt(remote.origin, str(path)) as attempt,
-        Progress(remote.origin, None, show=job.show) as progress,
+        Progress(remote.origin, None, show=job.show, viewer=job.viewer) as progress,
     ):
         attempt.touch()
         ledger = Ledger(progress, job.rejects)

@@ -5,7 +5,7 @@ import sys
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import NoReturn, Self
+from typing import NoReturn, Protocol, Self
 
 from tqdm import tqdm
 
@@ -37,6 +37,11 @@ class Tally:
     unreadable: int = 0
     rejected: int = 0
     retried: int = 0
+
+    @property
+    def done(self) -> int:
+        """Commits and documents of which it is known what became of them."""
+        return self.indexed + self.deleted + self.missing
 
     @property
     def lacking(self) -> int:
@@ -75,16 +80,28 @@ class Tally:
             setattr(self, name, getattr(self, name) + value)
 
 
+class Viewer(Protocol):
+    """Who is told how far it is, instead of a bar or log lines."""
+
+    def began(self, total: int | None) -> None:
+        """So many commits are expected; None: that cannot be known."""
+
+    def moved(self, tally: Tally) -> None:
+        """Something was counted."""
+
+
 class Progress:
     """Counts the outcomes of one repository and shows them on standard error.
 
     :param name: what is being loaded
     :param total: commits to expect; None if that cannot be known
     :param show: a bar, rather than a log line now and then
+    :param viewer: who is told instead
     """
 
-    def __init__(self, name: str, total: int | None, *, show: bool) -> None:
+    def __init__(self, name: str, total: int | None, *, show: bool, viewer: Viewer | None = None) -> None:
         self.tally = Tally()
+        self._viewer = viewer
         self._show = show and total != 0
         self._name = name
         self._total = total
@@ -95,6 +112,8 @@ class Progress:
         if self._show:
             name = printable(self._name)
             self._bar = tqdm(desc=name, total=self._total, unit=" commits", file=sys.stderr, dynamic_ncols=True)
+        if self._viewer is not None:
+            self._viewer.began(self._total)
         return self
 
     def __exit__(
@@ -142,11 +161,13 @@ class Progress:
         self._show_counts()
 
     def _advance(self) -> None:
-        if self._bar is not None:
+        if self._viewer is not None:
+            self._viewer.moved(self.tally)
+        elif self._bar is not None:
             self._bar.update()
         elif time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + LINE_EVERY
-            done = self.tally.indexed + self.tally.deleted + self.tally.missing
+            done = self.tally.done
             _log.info(
                 "%s: %s of %s commits, %s rejected, %s retried",
                 self._name, f"{done:,}", "?" if self._total is None else f"{self._total:,}",

@@ -97,7 +97,7 @@ def reindex(
             live, Job(settings, target, state, rejects, show), {remote.origin: remote for remote in named}
         )
         try:
-            manage.create_beside(client, index, live, settings.retry_for)
+            manage.create_beside(client, index, live, settings.retry_for, settings.shape)
             state.create()
             with manage.tuned_for_first_load(client, index, settings.retry_for):
                 tally = _build(rebuild)

@@ -139,6 +139,11 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _some_cores() -> int:
+    # Each is a connection to a repository's host, which may be the same for all.
+    return min(4, _cores())
+
+
 def _setting(
     variable: str,
     meaning: str,
@@ -190,6 +195,29 @@ class Settings:
         "INGEST_RETRY_FOR", "how long to try again without any progress", duration, default=300.0, shown="5m",
         flag="--retry-for",
     )  # fmt: skip
+    repos: Path | None = _setting(
+        "INGEST_REPOS", "file that lists repositories, or a `projects.json`", Path, shown="none", flag="--repos"
+    )
+    jobs: int = _setting(
+        "INGEST_JOBS", "repositories at a time, where there are several", at_least_one, factory=_some_cores,
+        shown="the cores this process may use, at most 4", flag="--jobs",
+    )  # fmt: skip
+    scheduler: str | None = _setting(
+        "INGEST_SCHEDULER", "Dask scheduler whose workers load the repositories, such as `tcp://host:8786`",
+        shown="none, this machine does", flag="--scheduler",
+    )  # fmt: skip
+    prune: bool = _setting(
+        "INGEST_PRUNE", "remove from the index what the list of repositories no longer names", boolean, default=False,
+        shown="no", flag="--prune",
+    )  # fmt: skip
+    shards: int | None = _setting(
+        "INGEST_SHARDS", "primary shards of a new index", at_least_one, shown="Elasticsearch's, or the live index's",
+        flag="--shards",
+    )  # fmt: skip
+    replicas: int | None = _setting(
+        "INGEST_REPLICAS", "copies of each shard of a new index", from_zero,
+        shown="Elasticsearch's, or the live index's", flag="--replicas",
+    )  # fmt: skip
     branches: tuple[str, ...] = _setting(
         "INGEST_BRANCH", "branch to read; again for more", default=(), shown="every branch and tag", flag="--branch",
         many=True,
@@ -231,6 +259,12 @@ class Settings:
         "INGEST_LOG_FORMAT", "text, or json for one object a line", log_format, default="text", flag="--log-format"
     )
     heap: str = _setting("INGEST_HEAP", "heap of the embedded node", default="1g", flag="--heap")
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """The index settings that are given for a new index."""
+        given = {"number_of_shards": self.shards, "number_of_replicas": self.replicas}
+        return {name: count for name, count in given.items() if count is not None}
 
     @classmethod
     def gather(cls, given: dict[str, Any]) -> "Settings":

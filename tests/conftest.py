@@ -81,14 +81,14 @@ def shell(server: NodeInfo, alias: str, home: Path) -> dict[str, str]:
     return kept | {"ES_URL": server.url, "INGEST_INDEX": alias, "INGEST_HOME": str(home), "INGEST_RETRY_FOR": "20s"}
 
 
-def run_in(shell: dict[str, str], *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def run_in(shell: dict[str, str], *arguments: str | Path, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     """Run the command as a user does, and give what it printed and its exit code."""
     return subprocess.run(
         [sys.executable, "-m", "ingest", *map(str, arguments)],
         env=shell,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=timeout,
         check=False,
     )
 
@@ -103,7 +103,7 @@ def environment(server: NodeInfo, alias: str, home: Path) -> dict[str, str]:
 def ingest(environment: dict[str, str]) -> Run:
     """Run the command as a user does, and give what it printed and its exit code."""
 
-    def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-        return run_in(environment | variables, *arguments)
+    def run(*arguments: str | Path, timeout: float = 300, **variables: str) -> subprocess.CompletedProcess[str]:
+        return run_in(environment | variables, *arguments, timeout=timeout)
 
     return run

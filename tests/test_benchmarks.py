@@ -6,7 +6,7 @@ from pathlib import Path
 import elasticsearch
 import pytest
 
-from benchmarks import history, reading, searching, server
+from benchmarks import history, many, reading, searching, server
 from ingest.search.commits import Commits
 from tests.conftest import Run
 
@@ -73,3 +73,9 @@ def test_each_form_of_search_is_measured(
     lines = capsys.readouterr().out.splitlines()
     assert [line[:48].strip() for line in lines[1:]] == [name for name, _, _ in searching.FORMS]
     assert all(len(line) == 68 for line in lines)
+
+
+def test_a_list_of_repositories_is_made(tmp_path: Path) -> None:
+    listed = many.create(tmp_path, 3, 5)
+    places = [Path(line) for line in listed.read_text().splitlines()]
+    assert [server.count_commits(place)[0] for place in places] == [5, 5, 5]

@@ -1,5 +1,6 @@
 """The main job, end to end: the command, a real repository, a real Elasticsearch."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -196,15 +197,17 @@ def test_a_project_labels_the_documents(
 
 
 def test_the_last_lines_say_what_was_done_and_how_to_look_at_it(
-    tmp_path: Path, server: Any, alias: str, ingest: Run
+    tmp_path: Path, server: Any, alias: str, environment: dict[str, str], ingest: Run
 ) -> None:
     done = ingest("load", linear(tmp_path / "repository", 3).path)
     first, *commands = done.stdout.splitlines()
     assert first.startswith("3 commits indexed, 0 rejected in ")
     assert f"{alias} at {server.url} now holds 3" in first
-    assert len(commands) == 3
+    assert [command.split()[0] for command in commands] == ["ingest"] * 2 + ["curl"] * 3
+    shell = environment | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     for command in commands:
-        answer = subprocess.run(["bash", "-c", command.replace("curl", "curl -fsS")], capture_output=True, check=False)
+        typed = ["bash", "-c", command.replace("curl", "curl -fsS")]
+        answer = subprocess.run(typed, env=shell, capture_output=True, check=False)
         assert answer.returncode == 0, answer.stderr
     assert done.stderr == ""
 

@@ -3,13 +3,23 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import elasticsearch
 import pytest
 
 from ingest.git import mirror
+from ingest.git.history import Selection
 from ingest.git.remote import Remote
+from ingest.git.snapshot import Snapshot
+from ingest.index import connection, manage
+from ingest.index.state import Entry, Reached, State
+from ingest.node import NodeInfo
+from ingest.settings import Settings
+from ingest.status import status
 from tests.conftest import Run
 from tests.documents import documents, hashes
 from tests.repository import Repository, linear
@@ -28,11 +38,12 @@ def test_status_tells_of_each_repository_how_its_last_run_ended(
 ) -> None:
     missing = tmp_path / "missing"
     assert ingest("load", missing).returncode == 4
-    done = ingest("status", "--json")
+    done = ingest("status", "--json", "--sizes")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (found["index"], found["documents"]) == (alias, 5)
     bad, good = found["origins"]
+    assert {each["mirror_bytes"] for each in json.loads(ingest("status", "--json").stdout)["origins"]} == {None}
     assert (good["origin"], good["commits"], good["lacking"]) == (str(repository.path), 5, 0)
     assert good["last_attempt"]["exit_code"] == 0
     assert good["last_attempt"]["seconds"] > 0
@@ -45,6 +56,57 @@ def test_status_tells_of_each_repository_how_its_last_run_ended(
     assert printed[0].startswith(f"{alias} at ")
     assert printed[2].endswith(str(missing))
     assert printed[3].endswith(str(repository.path))
+
+
+def test_status_of_ten_thousand_repositories_takes_few_requests_and_a_screen(
+    client: elasticsearch.Elasticsearch,
+    server: NodeInfo,
+    alias: str,
+    home: Path,
+    ingest: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state = State(client, alias, manage.prepare(client, alias), 5)
+    state.create()
+    note(state, 10_000)
+    requests = []
+    asked = connection.Node.perform_request
+
+    def counting(*given: Any, **named: Any) -> Any:
+        requests.append(given)
+        return asked(*given, **named)
+
+    monkeypatch.setattr(connection.Node, "perform_request", counting)
+    with connection.connect((server.url,)) as counted:
+        found = status(counted, Settings(home=home, index=alias))
+    assert (len(found.origins), len(requests)) == (10_000, 15)
+    lines = ingest("status").stdout.splitlines()
+    assert len(lines) == 24
+    assert lines[1] == (
+        "2 failed last, 1 lack commits, 1 are running, 1 never succeeded; the oldest success is of 2026-01-01 00:00:00"
+    )
+    assert [line.split()[-1] for line in lines[2:8]] == [
+        "repository", "https://h/00003", "https://h/00002", "https://h/00004", "https://h/09999", "https://h/09998"
+    ]  # fmt: skip
+    assert lines[-1] == "… and 9,980 more: ingest status --all"
+    assert len(ingest("status", "--all").stdout.splitlines()) == 10_002
+
+
+def note(state: State, count: int) -> None:
+    """Note of so many origins that they were loaded, of few of them that something is wrong."""
+    operations: list[dict[str, Any]] = []
+    for number in range(count):
+        moment = (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number)).isoformat()
+        lacking = frozenset({"0" * 40} if number == 4 else ())
+        shot = Snapshot(("1" * 40,) * 50, {"1" * 40: "refs/heads/main"}, "", "", "x")
+        attempt: dict[str, Any] = {"run": "x", "host": "h", "started": moment, "seconds": 1.0, "outcome": "done"}
+        attempt["exit_code"] = {2: 4, 3: 6, 5: None}.get(number, 0)
+        entry = Entry(f"https://h/{number:05}", Reached(shot, Selection(), None, 7, lacking), moment, attempt)
+        if number == 3:
+            entry = replace(entry, reached=None, last_success=None)
+        operations += [{"index": {"_id": state.identifier(entry.origin)}}, entry.to_json(state.index)]
+    for start in range(0, len(operations), 2000):
+        assert not state.client.bulk(index=state.name, operations=operations[start : start + 2000])["errors"]
 
 
 def test_a_failure_does_not_hide_the_last_success(repository: Repository, tmp_path: Path, ingest: Run) -> None:

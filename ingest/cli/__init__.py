@@ -2,37 +2,21 @@
 
 import logging
 import os
-import signal
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import Any
 
 import click
 
 from ingest import logs
-from ingest.cli.defect import described
 from ingest.cli.look import export, search, show, status
 from ingest.cli.nodes import node
 from ingest.cli.report import report
 from ingest.cli.write import load, reindex, replay, verify
+from ingest.defect import described
 from ingest.errors import IngestError
+from ingest.stops import StoppedError, stopped_by_signals
 
 _log = logging.getLogger(__name__)
-
-
-_ONE_AND_THE_SAME = 1.0
-"""Seconds within which signals are one: make and timeout repeat what the terminal, or the system, has sent already."""
-
-
-class _StoppedError(BaseException):
-    """SIGINT or SIGTERM, raised so that every ``finally`` on the way out is passed."""
-
-    def __init__(self, number: int) -> None:
-        self.name = signal.Signals(number).name
-        self.exit_code = 128 + number
 
 
 class _UnreadError(Exception):
@@ -61,35 +45,12 @@ for _command in (load, reindex, replay, verify, status, search, show, export, re
     cli.add_command(_command)
 
 
-@contextmanager
-def _signals() -> Iterator[None]:
-    """Raise `_StoppedError` at the first signal; at another one, end at once, without tidying up."""
-    first: float | None = None
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal first
-        if first is None:
-            first = time.monotonic()
-            raise _StoppedError(number)
-        if time.monotonic() - first > _ONE_AND_THE_SAME:
-            os._exit(128 + number)
-
-    heard = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) is not signal.SIG_IGN]
-    for number in heard:
-        signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        for number in heard:
-            signal.signal(number, signal.SIG_DFL)
-
-
 def _run() -> int:
     try:
-        with _signals():
+        with stopped_by_signals():
             code = cli.main(prog_name="ingest", standalone_mode=False)
             return int(code or 0)
-    except _StoppedError as stopped:
+    except StoppedError as stopped:
         _log.error("Stopped by %s. It is safe to run again.", stopped.name)
         return stopped.exit_code
     except click.ClickException as error:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,17 +62,20 @@ def shows_progress(settings: Settings) -> bool:
     return sys.stderr.isatty() and not settings.quiet and settings.log_format == "text"
 
 
+def located(settings: Settings) -> Settings:
+    """The same settings with the URLs of an Elasticsearch that runs: where none is named, ours, which is started.
+
+    :raises IngestError: it cannot be started
+    """
+    return settings if settings.es_url else replace(settings, es_url=(embedded(settings).start().url,))
+
+
 def connected(settings: Settings) -> elasticsearch.Elasticsearch:
     """A client of the Elasticsearch that is configured, or of our own, which is started.
 
     :raises IngestError: it cannot be
     """
+    settings = located(settings)
     for url in connection.unprotected(settings.es_url, credentials=bool(settings.es_api_key or settings.es_username)):
         _log.warning("What lets us in travels to %s unencrypted, and others on the way can read it: use https", url)
-    return connection.connect(
-        settings.es_url or (embedded(settings).start().url,),
-        api_key=settings.es_api_key,
-        username=settings.es_username,
-        password=settings.es_password,
-        ca_certs=None if settings.es_ca_certs is None else str(settings.es_ca_certs),
-    )
+    return connection.of(settings)

@@ -26,19 +26,27 @@ if TYPE_CHECKING:
 _ON_A_TERMINAL = 20
 """So much is shown on one if nobody says how much."""
 
+_MOST = 20
+"""So many repositories are shown unless all are wanted."""
+
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with every repository.")
+@click.option("--all", "every", is_flag=True, help=f"Print every repository, not {_MOST} at most.")
+@click.option("--sizes", is_flag=True, help="Say how much room mirrors take; where there are many, it takes time.")
 @takes("index", "retry_for", "heap")
 @click.pass_obj
-def status(flags: dict[str, Any], as_json: bool) -> int:
-    """Say what the index holds, of which repositories, and how their last runs ended."""
+def status(flags: dict[str, Any], as_json: bool, every: bool, sizes: bool) -> int:
+    """Say what the index holds, of which repositories, and how their last runs ended.
+
+    Those that failed come first, then those looked at last.
+    """
     settings = settings_of(flags)
-    found = look(connected(settings), settings)
+    found = look(connected(settings), settings, sizes=sizes)
     if as_json:
         say(json_text(found.to_json(), indent=True))
     else:
-        for line in found.lines():
+        for line in found.lines(None if every else _MOST):
             say(line)
     return 0
 

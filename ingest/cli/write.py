@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,12 +12,19 @@ import click
 import elasticsearch
 
 from ingest import pipeline
-from ingest.cli.common import connected, program, say, settings_of, shows_progress
+from ingest.cli.common import connected, located, program, say, settings_of, shows_progress
 from ingest.cli.options import takes
 from ingest.errors import IngestError, UsageError
 from ingest.git.remote import Remote
 from ingest.index import connection, manage, rejects
 from ingest.index.bulk import Target
+from ingest.index.overview import Overview
+from ingest.many import listing, prune
+from ingest.many.board import Board
+from ingest.many.campaign import Campaign, Executor, worst
+from ingest.many.listing import Wanted
+from ingest.many.machine import Machine
+from ingest.many.work import Brief
 from ingest.pipeline import SOME_LACKING, Job
 from ingest.progress import Tally
 from ingest.reindex import reindex as rebuild
@@ -33,37 +40,88 @@ _OF_ONE_REPOSITORY = (4, 6)
 @click.command()
 @click.argument("repositories", metavar="REPO...", nargs=-1, envvar="INGEST_REPO")
 @takes(
-    "index", "chunk_size", "chunk_bytes", "retry_for", "branches", "since", "until", "gitpath", "workers",
-    "items_bytes", "remote_timeout", "project", "wait", "quiet", "log_format", "heap",
+    "index", "repos", "jobs", "scheduler", "prune", "shards", "replicas", "chunk_size", "chunk_bytes", "retry_for",
+    "branches", "since", "until", "gitpath", "workers", "items_bytes", "remote_timeout", "project", "wait", "quiet",
+    "log_format", "heap",
 )  # fmt: skip
 @click.pass_obj
 def load(flags: dict[str, Any], repositories: tuple[str, ...]) -> int:
-    """Make the index equal to repositories: URLs or paths."""
+    """Make the index equal to repositories: URLs or paths, and those of a list."""
     settings = settings_of(flags)
-    if not repositories:
-        raise UsageError("No repository was named", 'name one or more: make ingest REPO="URL-or-path …"')
-    if settings.gitpath is not None and len(repositories) > 1:
-        raise UsageError("--gitpath was given for several repositories", "load them one by one, each with its own")
-    remotes = [Remote.parse(repository) for repository in dict.fromkeys(repositories)]
+    wanted = _wanted(repositories, settings)
+    settings = located(settings)
 
     def work(target: Target, refused: rejects.Rejects) -> tuple[Tally, int]:
-        job, tally = Job(settings, target, pipeline.state_of(target), refused, shows_progress(settings)), Tally()
-
-        def load_one(remote: Remote) -> int:
-            done = _loaded(remote, job, log=len(remotes) > 1)
-            tally.add(done)
-            return SOME_LACKING if done.lacking else 0
-
-        return tally, _for_each(remotes, load_one)
+        job = Job(settings, target, pipeline.state_of(target), refused, shows_progress(settings))
+        if settings.repos is None and settings.scheduler is None and len(wanted) == 1:
+            tally = _loaded(wanted[0].remote, job)
+            return tally, SOME_LACKING if tally.lacking else 0
+        return _load_many(wanted, job)
 
     return _send(settings, work)
+
+
+def _wanted(repositories: Sequence[str], settings: Settings) -> list[Wanted]:
+    """The repositories that are named, and those that are listed, each once."""
+    if settings.prune and settings.repos is None:
+        raise UsageError("--prune was given without --repos", "name the list of all repositories that are to stay")
+    named = [Wanted(Remote.parse(repository), None, f"the argument {number}")
+             for number, repository in enumerate(repositories, 1)]  # fmt: skip
+    wanted = listing.joined([*named, *(listing.read(settings.repos) if settings.repos is not None else ())])
+    if not wanted:
+        raise UsageError("No repository was named", 'name one or more: make ingest REPO="URL-or-path …"')
+    if settings.scheduler is not None:
+        _see_that_all_may_travel(wanted, settings)
+    if settings.gitpath is not None and len(wanted) > 1:
+        raise UsageError("--gitpath was given for several repositories", "load them one by one, each with its own")
+    return wanted
+
+
+def _see_that_all_may_travel(wanted: list[Wanted], settings: Settings) -> None:
+    """Refuse what would put credentials into tasks, which Dask shows, and a folder that workers do not have."""
+    if settings.gitpath is not None:
+        raise UsageError("--gitpath and --scheduler were given", "a worker's mirrors lie below its own INGEST_HOME")
+    for each in wanted:
+        if each.remote.username is not None or each.remote.password is not None:
+            raise UsageError(
+                f"The URL of {each.remote.origin} ({each.place}) holds credentials, which are not sent to workers",
+                "give the workers' git a credential helper or keys, and name the URL without",
+            )
+
+
+def _load_many(wanted: list[Wanted], job: Job) -> tuple[Tally, int]:
+    settings, overview = job.settings, Overview(job.state)
+    with Board(len(wanted), job.rejects, show=job.show) as board:
+        report = Campaign(settings, overview, board).run(wanted, _executor(wanted, job, board))
+    if report.tally.lacking:
+        _tell_of_earlier_lists(f"{report.lacking:,} repositories", report.tally, job)
+    if not settings.quiet:
+        for line in report.lines():
+            say(line)
+    left = prune.others(wanted, job, overview) if settings.repos is not None else 0
+    return report.tally, worst([report.exit_code, left])
+
+
+def _executor(wanted: list[Wanted], job: Job, board: Board) -> Executor:
+    settings = job.settings
+    brief = Brief(settings, job.target.index)
+    if settings.scheduler is None:
+        return Machine(brief, min(settings.jobs, len(wanted)), board)
+    try:
+        # Imported here, because few need it.
+        from ingest.many.cluster import Cluster  # noqa: PLC0415
+    except ImportError:
+        raise UsageError(
+            "--scheduler needs Dask, which is not installed", "install it beside ingest: pip install distributed"
+        ) from None
+    return Cluster(settings.scheduler, brief, board)
 
 
 @click.command()
 @click.argument("repositories", metavar="[REPO...]", nargs=-1, envvar="INGEST_REPO")
 @takes(
-    "index", "chunk_size", "chunk_bytes", "retry_for", "workers", "items_bytes", "remote_timeout", "keep", "wait",
-    "quiet", "log_format", "heap",
+    "index", "shards", "replicas", "chunk_size", "chunk_bytes", "retry_for", "workers", "items_bytes",
+    "remote_timeout", "keep", "wait", "quiet", "log_format", "heap",
 )  # fmt: skip
 @click.pass_obj
 def reindex(flags: dict[str, Any], repositories: tuple[str, ...]) -> int:
@@ -193,19 +251,25 @@ def _for_each(remotes: list[Remote], work: Callable[[Remote], int]) -> int:
                 raise
             _log.error("%s", error)
             codes.add(error.exit_code)
-    return next(code for code in (*_OF_ONE_REPOSITORY, SOME_LACKING, 0) if code in codes)
+    return worst(codes)
 
 
-def _loaded(remote: Remote, job: Job, *, log: bool) -> Tally:
+def _loaded(remote: Remote, job: Job) -> Tally:
     started = time.monotonic()
     tally = pipeline.load(remote, job)
-    if tally.lacking and job.rejects.path is None:
-        _log.warning("%s: %s commits are still lacking; earlier lists in %s say which, and why",
-                     remote.origin, f"{tally.lacking:,}", job.settings.home / "rejects")  # fmt: skip
-    if log or job.settings.log_format == "json":
+    if tally.lacking:
+        _tell_of_earlier_lists(remote.origin, tally, job)
+    if job.settings.log_format == "json":
         figures = {"origin": remote.origin, "seconds": round(time.monotonic() - started, 3)} | vars(tally)
         _log.info("%s: %s", remote.origin, tally, extra={"figures": figures})
     return tally
+
+
+def _tell_of_earlier_lists(whose: str, tally: Tally, job: Job) -> None:
+    """Where nothing is listed that was not listed before."""
+    if job.rejects.path is None:
+        _log.warning("%s: %s commits are still lacking; earlier lists in %s say which, and why",
+                     whose, f"{tally.lacking:,}", job.settings.home / "rejects")  # fmt: skip
 
 
 def _say_done(settings: Settings, client: elasticsearch.Elasticsearch, tally: Tally, seconds: float) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, TypeAlias, cast
 
@@ -138,6 +139,15 @@ def lines(mirror: Path, arguments: Sequence[str], given: Iterable[str] = ()) -> 
             f"git cannot read the mirror {mirror} ({error})",
             "remove that folder, and the next run clones the repository again",
         ) from None
+
+
+@cache
+def version() -> str:
+    """Git's version, such as ``2.39.5``.
+
+    :raises RepositoryRefusedError: git cannot be started
+    """
+    return next(lines(Path.cwd(), ["version"]), "").removeprefix("git version ")
 
 
 def said(complaint: bytes) -> list[str]:

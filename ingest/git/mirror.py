@@ -5,6 +5,7 @@ it is found.
 """
 
 import contextlib
+import glob
 import logging
 import os
 import re
@@ -101,6 +102,16 @@ def update(mirror: Path, way: Transfer) -> None:
     _fetch(mirror, way)
 
 
+def offered(way: Transfer) -> list[str]:
+    """The branches and tags that a remote has now, as ``git ls-remote`` prints them; nothing is fetched.
+
+    :raises RepositoryRefusedError: the repository will not tell
+    :raises RepositoryUnavailableError: the repository's host does not answer
+    """
+    said = way.talk("ls-remote", "--refs", "--heads", "--tags", "--", way.remote.origin, show=False)
+    return said.splitlines()
+
+
 def mending(mirror: Path, way: Transfer, work: Callable[[], T]) -> T:
     """Work with a mirror; where it proves to be damaged, clone it again, and work again.
 
@@ -138,6 +149,22 @@ def _renewed(mirror: Path) -> Path:
     return mirror.with_name(f"{mirror.name}.renewed")
 
 
+def remove(mirror: Path, items: Path) -> None:
+    """Remove a mirror, which is held, and all that belongs to it.
+
+    :param items: where its items are kept
+    :raises RepositoryRefusedError: the folder it lies in cannot be written
+    """
+    try:
+        for folder in (mirror, _partial(mirror)):
+            if folder.exists():
+                shutil.rmtree(folder)
+        for file in (_renewed(mirror), *items.parent.glob(f"{glob.escape(items.name)}*")):
+            file.unlink(missing_ok=True)
+    except OSError as error:
+        raise _unwritable(mirror.parent, error) from None
+
+
 def _fetch(mirror: Path, way: Transfer) -> None:
     way.talk(
         f"--git-dir={mirror}",
@@ -163,7 +190,7 @@ def _follow_head(mirror: Path, way: Transfer) -> None:
 def _clone(mirror: Path, way: Transfer) -> None:
     """Clone beside the place and move there when whole, so that a killed clone is never taken for a mirror."""
     _check_is_repository(Path(way.remote.origin))
-    partial = mirror.with_name(mirror.name + ".partial")
+    partial = _partial(mirror)
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(mode=0o700)
@@ -179,6 +206,10 @@ def _clone(mirror: Path, way: Transfer) -> None:
         raise _unwritable(mirror.parent, error) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _partial(mirror: Path) -> Path:
+    return mirror.with_name(f"{mirror.name}.partial")
 
 
 def _remove_what_a_killed_git_left(mirror: Path) -> None:

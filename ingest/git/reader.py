@@ -2,12 +2,14 @@
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import ExitStack
 from itertools import chain, islice
 from multiprocessing.connection import Connection, wait
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from ingest.git.commits import Source, Unreadable
+from ingest.git.seats import Seats
 from ingest.git.store import Store
 from ingest.git.worker import Answer, Render, Task, Worker, answers
 
@@ -35,6 +37,7 @@ def read(
     render: Render[T],
     *,
     workers: int,
+    seats: Seats | None = None,
     store: Store | None = None,
     decorations: Mapping[str, str] = _NONE,
 ) -> Results[T]:
@@ -46,7 +49,8 @@ def read(
     :param hashes: none twice, best in the order of ``git rev-list --reverse --topo-order``; taken as needed
     :param render: turns Perceval's item into a result; its second argument is None, or says why the item's
         diff is missing (its ``files`` are empty then). It is pickled, and so are its results
-    :param workers: how many processes read; with 1, or for few commits, this one does
+    :param workers: how many processes read, at most; with 1, or for few commits, this one does
+    :param seats: from which each of them but the first takes one, as they become free; None: all are free
     :param store: what it keeps is taken from it, without asking git, and what git gives is kept in it: whole items
         only. Its grounds are the caller's affair. To be open until the generator is closed
     :param decorations: those of the mirror now (see :mod:`ingest.git.decorations`), for items from the store
@@ -61,7 +65,7 @@ def read(
     if len(first) < _FEW:
         return _read_here(source, _tasks(_batches(everything, None, 1), store, decorations), render, store)
     return _read_with_workers(
-        source, _tasks(_batches(everything, total, workers), store, decorations), render, store, workers
+        source, _tasks(_batches(everything, total, workers), store, decorations), render, store, workers, seats
     )
 
 
@@ -84,23 +88,48 @@ def _results_here(
 
 
 def _read_with_workers(
-    source: Source, tasks: Iterator[Task], render: Render[T], store: Store | None, count: int
+    source: Source, tasks: Iterator[Task], render: Render[T], store: Store | None, count: int, seats: Seats | None
 ) -> Results[T]:
     workers: dict[Connection[Any, Any], Worker] = {}
     merges: deque[Task] = deque()
+    taken = ExitStack()
     try:
-        for _ in range(count):
-            worker = Worker.start(source, render)
-            workers[worker.connection] = worker
+        _start(workers, source, render, count, seats, taken)
         while busy := _hand_out(workers, merges, tasks):
+            if len(workers) < count and _have_enough_to_do(workers):
+                _start(workers, source, render, count, seats, taken)
             for connection in cast("list[Connection[Any, Any]]", wait(busy)):
                 answer = workers[connection].take()
                 _keep(answer, store)
                 merges.extend(_merges(answer.deferred, store))
                 yield from answer.results
     finally:
-        for worker in workers.values():
-            worker.kill()
+        with taken:
+            for worker in workers.values():
+                worker.kill()
+
+
+def _start(
+    workers: dict["Connection[Any, Any]", Worker],
+    source: Source,
+    render: Render[T],
+    count: int,
+    seats: Seats | None,
+    taken: ExitStack,
+) -> None:
+    """Start workers until there are `count`, or no seat is free; the first needs none."""
+    while len(workers) < count:
+        if workers and seats is not None:
+            seat = seats.take()
+            if seat is None:
+                return
+            taken.enter_context(seat)
+        worker = Worker.start(source, render)
+        workers[worker.connection] = worker
+
+
+def _have_enough_to_do(workers: Mapping["Connection[Any, Any]", Worker]) -> bool:
+    return all(len(worker.tasks) >= _TASKS_PER_WORKER for worker in workers.values())
 
 
 def _hand_out(

@@ -35,6 +35,12 @@ class Remote:
         digest = hashlib.sha256(os.fsencode(self.origin)).hexdigest()[:8]
         return f"{readable or 'repository'}-{digest}"
 
+    @property
+    def secrets(self) -> set[str]:
+        """What must be shown nowhere: the credentials, each alone and as they stand in a URL."""
+        both = f"{self.username or ''}:{self.password}" if self.password else ""
+        return {self.username or "", self.password or "", both} - {""}
+
     @classmethod
     def parse(cls, repository: str) -> "Remote":
         """Take a REPO argument apart: an https, http, ssh, git or file URL, ``user@host:path``, or a local path.

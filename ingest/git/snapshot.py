@@ -1,14 +1,17 @@
 """What a mirror looks like at one moment: all that the documents of its commits depend on, besides the commits."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from ingest.errors import RepositoryRefusedError
 from ingest.git import command
 from ingest.git.decorations import decorations
 from ingest.git.history import History, Selection, tips
+
+_SHARED: Final = ("refs/heads", "refs/tags")
 
 
 @dataclass(frozen=True)
@@ -19,12 +22,14 @@ class Snapshot:
     :ivar decorations: of each commit that refs point to, how git shows them
     :ivar mailmap: hash of the mailmap that git applies to names, empty where there is none
     :ivar shallow: a digest of the commits whose parents are cut off, empty where there are none
+    :ivar refs: a digest of all branches and tags, see `fingerprint`; empty: not known
     """
 
     tips: tuple[str, ...]
     decorations: Mapping[str, str]
     mailmap: str
     shallow: str
+    refs: str = ""
 
 
 def snapshot(mirror: Path, selection: Selection) -> Snapshot:
@@ -33,8 +38,20 @@ def snapshot(mirror: Path, selection: Selection) -> Snapshot:
     :raises RepositoryRefusedError: a branch is not in the mirror, or git cannot read it
     """
     return Snapshot(
-        tuple(tips(mirror, selection.branches)), decorations(mirror), _mailmap(mirror), _shallow(mirror / "shallow")
+        tuple(tips(mirror, selection.branches)),
+        decorations(mirror),
+        _mailmap(mirror),
+        shallow(mirror),
+        fingerprint(command.lines(mirror, ["for-each-ref", "--format=%(objectname)\t%(refname)", *_SHARED])),
     )
+
+
+def fingerprint(refs: Iterable[str]) -> str:
+    """A digest of branches and tags, and of git's version, on which it depends which decorations there are.
+
+    :param refs: as ``git ls-remote`` prints them, in any order
+    """
+    return hashlib.sha256("\n".join([command.version(), *sorted(refs)]).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def renamed(mirror: Path, history: History, before: str, now: str) -> set[str] | None:
@@ -65,5 +82,7 @@ def _holds(mirror: Path, blob: str) -> bool:
         return False
 
 
-def _shallow(file: Path) -> str:
+def shallow(mirror: Path) -> str:
+    """A digest of the commits of a mirror whose parents are cut off; empty where there are none."""
+    file = mirror / "shallow"
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import IO, Final, cast
 
 import psutil
@@ -90,10 +91,14 @@ def remote_environment(remote: Remote) -> dict[str, str]:
 def _ssh_command() -> str:
     if command := os.environ.get("GIT_SSH_COMMAND"):
         return command
-    configured = subprocess.run(
+    return _configured_ssh_command() or shlex.quote(os.environ.get("GIT_SSH", "ssh"))
+
+
+@cache
+def _configured_ssh_command() -> str:
+    return subprocess.run(
         ["git", "config", "core.sshCommand"], env=environment_for_others(), capture_output=True, text=True, check=False
     ).stdout.strip()
-    return configured or shlex.quote(os.environ.get("GIT_SSH", "ssh"))
 
 
 def talk(arguments: Sequence[str], *, remote: Remote, show: bool, timeout: float) -> str:
@@ -184,7 +189,9 @@ class _Watch:
         self._pid = pid
         self._remote = remote
         self._timeout = timeout
-        self.start_anew()
+        self._since = time.monotonic()
+        # So much has a process used that was just started; to ask for it takes longer than many a git.
+        self._used = 0.0
 
     def start_anew(self) -> None:
         """It has said something."""
@@ -247,5 +254,4 @@ def _failure(remote: Remote, complaint: bytes) -> IngestError:
 
 def _without_secrets(text: str, remote: Remote) -> str:
     """What a remote, or git, says, in which the credentials may be repeated."""
-    both = f"{remote.username or ''}:{remote.password}" if remote.password else ""
-    return without(text, (both, remote.password or "", remote.username or ""))
+    return without(text, remote.secrets)

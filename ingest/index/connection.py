@@ -15,7 +15,7 @@ import elasticsearch
 from elastic_transport.client_utils import DEFAULT, DefaultType
 
 from ingest.errors import ElasticsearchRefusedError, ElasticsearchUnavailableError, IngestError, UsageError
-from ingest.settings import user_of
+from ingest.settings import Settings, user_of
 from ingest.text import without
 
 if TYPE_CHECKING:
@@ -122,6 +122,17 @@ def connect(
         # The client's own message may quote the URL, credentials and all.
         reason = "" if isinstance(error, ValueError) else f" ({error})"
         raise UsageError(f"ES_URL or ES_CA_CERTS cannot be used{reason}", "correct them") from None
+
+
+def of(settings: Settings) -> elasticsearch.Elasticsearch:
+    """A client of the Elasticsearch that the settings name, see `connect`."""
+    return connect(
+        settings.es_url,
+        api_key=settings.es_api_key,
+        username=settings.es_username,
+        password=settings.es_password,
+        ca_certs=None if settings.es_ca_certs is None else str(settings.es_ca_certs),
+    )
 
 
 def _trusting(ca_certs: str | None) -> ssl.SSLContext:

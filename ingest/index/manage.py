@@ -3,10 +3,11 @@
 import logging
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import elasticsearch
@@ -24,12 +25,14 @@ load without them is faster, but lost where a node is."""
 _KEPT = ("number_of_shards", "auto_expand_replicas", "number_of_replicas", *_TUNED)
 _BEFORE = "before_load"
 _BUILT_ON = "built_on"
+_AS_IT_COMES: Mapping[str, int] = MappingProxyType({})
 _GIVEN_UP_AFTER = timedelta(days=1)
 
 
-def prepare(client: elasticsearch.Elasticsearch, alias: str) -> str:
+def prepare(client: elasticsearch.Elasticsearch, alias: str, shape: Mapping[str, int] = _AS_IT_COMES) -> str:
     """Give the one concrete index behind an alias; create both, with the mapping, where there is none.
 
+    :param shape: settings of a new index; where one exists, it is told that they have no effect
     :raises ElasticsearchRefusedError: the name belongs to a concrete index, or the alias to several, or its index was
         made for other documents
     :raises ElasticsearchUnavailableError: Elasticsearch does not answer
@@ -37,7 +40,7 @@ def prepare(client: elasticsearch.Elasticsearch, alias: str) -> str:
     with connection.explained(client):
         index = behind(client, alias)
         if index is None:
-            return _create(client, alias)
+            return _create(client, alias, shape)
         version = mapping_version(client, index)
         if version != MAPPING_VERSION:
             found = "no version" if version is None else f"version {version}"
@@ -45,7 +48,19 @@ def prepare(client: elasticsearch.Elasticsearch, alias: str) -> str:
                 f"The mapping of {index} has {found}, this program writes version {MAPPING_VERSION}",
                 f"build it anew from the repositories that it holds: make reindex INDEX={alias}",
             )
+        _tell_of_other_shape(client, index, alias, shape)
         return index
+
+
+def _tell_of_other_shape(client: elasticsearch.Elasticsearch, index: str, alias: str, shape: Mapping[str, int]) -> None:
+    current = _current(client, index) if shape else {}
+    for name, wanted in shape.items():
+        found = current.get(f"index.{name}")
+        if found != str(wanted):
+            _log.warning(
+                "%s exists, and its %s stays %s: %s is for a new index. To build one: make reindex INDEX=%s",
+                index, name, found, wanted, alias,
+            )  # fmt: skip
 
 
 def mapping_version(client: elasticsearch.Elasticsearch, index: str) -> int | None:
@@ -82,9 +97,9 @@ def behind(client: elasticsearch.Elasticsearch, alias: str) -> str | None:
     return str(indices[0])
 
 
-def _create(client: elasticsearch.Elasticsearch, alias: str) -> str:
+def _create(client: elasticsearch.Elasticsearch, alias: str, shape: Mapping[str, int]) -> str:
     index = new_name(alias)
-    client.indices.create(index=index, mappings=mapping(), aliases={alias: {}})
+    client.indices.create(index=index, mappings=mapping(), settings=dict(shape), aliases={alias: {}})
     first = min(client.indices.get_alias(name=alias))
     if first != index:
         # Another run created one at the same moment; both see the same two and keep the same one.
@@ -97,11 +112,18 @@ def new_name(alias: str) -> str:
     return f"{alias}-{datetime.now(UTC):%Y%m%d%H%M%S%f}"
 
 
-def create_beside(client: elasticsearch.Elasticsearch, index: str, live: str | None, retry_for: float) -> None:
+def create_beside(
+    client: elasticsearch.Elasticsearch,
+    index: str,
+    live: str | None,
+    retry_for: float,
+    shape: Mapping[str, int] = _AS_IT_COMES,
+) -> None:
     """Make an index that nobody searches, because only an alias of its own, see `building`, stands for it.
 
     :param index: see `new_name`
     :param live: the index behind `alias`, from which shards, replicas and refresh interval are taken
+    :param shape: settings that are given instead
     :raises IngestError: Elasticsearch does not do it
     """
 
@@ -110,9 +132,14 @@ def create_beside(client: elasticsearch.Elasticsearch, index: str, live: str | N
             # The answer to an earlier request was lost.
             return
         settings = {} if live is None else _settings(client, live)
+        if "number_of_replicas" in shape:
+            settings.pop("auto_expand_replicas", None)
         meta = {"_meta": {"mapping_version": MAPPING_VERSION, _BUILT_ON: socket.gethostname()}}
         client.indices.create(
-            index=index, mappings=mapping() | meta, settings=settings, aliases={building(index): {"is_hidden": True}}
+            index=index,
+            mappings=mapping() | meta,
+            settings={**settings, **shape},
+            aliases={building(index): {"is_hidden": True}},
         )
 
     patiently(client, create, retry_for, f"{index} could not be created")

@@ -67,10 +67,17 @@ class Rejects:
         if key in self._listed:
             return
         self._listed.add(key)
+        self.append(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+
+    def append(self, line: bytes) -> None:
+        """List what is a line already.
+
+        :raises RepositoryRefusedError: the file cannot be written
+        """
         try:
             if self._file is None:
                 self._file = self._open()
-            self._file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+            self._file.write(line)
             self._file.flush()
         except OSError as error:
             raise RepositoryRefusedError(

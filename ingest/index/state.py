@@ -162,6 +162,11 @@ class State:
         """The index that holds the state."""
         return f"{self.alias}-state"
 
+    def identifier(self, origin: str) -> str:
+        """The ``_id`` of an origin's document."""
+        digest = hashlib.sha256(origin.encode("utf-8", "surrogateescape")).hexdigest()
+        return f"{self.index}:{digest}"
+
     def create(self) -> None:
         """Make the index that holds the state, where it is missing. It is hidden from searches by wildcard.
 
@@ -264,6 +269,21 @@ class State:
             return None
         return {"if_seq_no": answer["_seq_no"], "if_primary_term": answer["_primary_term"]}
 
+    def delete(self, identifier: str, version: dict[str, int], client: elasticsearch.Elasticsearch) -> bool:
+        """Delete the document if it is still of that version, and tell whether it is gone."""
+        try:
+            client.delete(
+                index=self.name,
+                id=identifier,
+                if_seq_no=version.get("if_seq_no"),
+                if_primary_term=version.get("if_primary_term"),
+            )
+        except elasticsearch.NotFoundError:
+            return True
+        except elasticsearch.ConflictError:
+            return False
+        return True
+
     def _create(self, client: elasticsearch.Elasticsearch) -> None:
         if client.indices.exists(index=self.name):
             return
@@ -313,8 +333,7 @@ class Attempt:
         self._started = datetime.now(UTC)
         self._clock = time.monotonic()
         self._version: dict[str, int] = {}
-        digest = hashlib.sha256(origin.encode("utf-8", "surrogateescape")).hexdigest()
-        self._id = f"{state.index}:{digest}"
+        self._id = state.identifier(origin)
 
     def __enter__(self) -> Self:
         self._state.patiently(self._begin)
@@ -363,6 +382,15 @@ class Attempt:
             unfinished=others,
         )
         self._ended = self._state.patiently(lambda client: self._written(entry, self._version, client))
+        return self._ended
+
+    def forget(self) -> bool:
+        """Note that the index holds nothing of the origin: remove its document.
+
+        :return: whether it is gone; not when another run has begun or ended meanwhile
+        :raises IngestError: Elasticsearch does not do it
+        """
+        self._ended = self._state.patiently(lambda client: self._state.delete(self._id, self._version, client))
         return self._ended
 
     def _begin(self, client: elasticsearch.Elasticsearch) -> None:

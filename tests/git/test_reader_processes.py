@@ -17,6 +17,7 @@ import pytest
 
 from ingest.errors import RepositoryUnavailableError
 from ingest.git.reader import Source, read
+from ingest.git.seats import Seats
 from ingest.git.worker import ANSWERS_WAITING, COMMITS_PER_ANSWER
 from tests.git.items import ORIGIN, Item, ours
 from tests.git.repositories import History, hashes, text
@@ -91,6 +92,26 @@ def gits() -> list[psutil.Process]:
 
 def test_workers_give_the_same_items_as_this_process_alone(mirror: Path) -> None:
     assert ours(mirror, workers=3) == ours(mirror, workers=1)
+
+
+def test_workers_take_seats_as_they_become_free_and_give_them_back(mirror: Path, tmp_path: Path) -> None:
+    others, seats = Seats(tmp_path, 2), Seats(tmp_path, 2)
+    first, second = others.take(), others.take()
+    assert first is not None
+    assert second is not None
+    assert seats.take() is None
+    results = read(Source(mirror, ORIGIN), hashes(mirror), name_of, workers=3, seats=seats)
+    taken = {next(results)}
+    assert len(workers()) == 1
+    with first:
+        pass
+    while len(workers()) < 2:
+        taken.add(next(results))
+    assert others.take() is None
+    taken |= set(results)
+    assert taken == set(hashes(mirror))
+    assert workers() == []
+    assert others.take() is not None
 
 
 def test_few_commits_start_no_worker(mirror: Path) -> None:

@@ -1,0 +1,1 @@
+"""Many repositories: a list of them, loaded several at a time, each in its turn or again."""
