@@ -12,7 +12,9 @@ def on_a_terminal(command: Sequence[str], environment: Mapping[str, str], *, col
     """Run a command whose standard output and error are a terminal, and give its exit code and what that showed."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, columns))
-    with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs) as process:
+    # A size that this shell, or pytest's own processes, were told is another terminal's.
+    here = {name: value for name, value in environment.items() if name not in ("COLUMNS", "LINES")}
+    with subprocess.Popen(command, env=here, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         shown = b""
         # The last one to write is gone.

@@ -231,7 +231,7 @@ def test_a_shallow_source_that_is_deepened(tmp_path: Path, world: World) -> None
     assert_equal_to_perceval(world.client, f"{world.alias}-2", place, str(shallow))
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_run_that_was_stopped_in_the_middle_is_completed_by_the_next(
     number: signal.Signals, tmp_path: Path, world: World, environment: dict[str, str]
 ) -> None:

@@ -46,6 +46,7 @@ def test_every_document_read_back_is_percevals_item(
     assert_equal_to_perceval(client, alias, mirror.folder(home, Remote(origin)), origin)
 
 
+@pytest.mark.slow
 def test_a_commit_of_50000_files_is_one_document_that_lists_them_all(
     tmp_path: Path, client: elasticsearch.Elasticsearch, alias: str, home: Path, ingest: Run
 ) -> None:

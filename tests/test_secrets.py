@@ -306,6 +306,7 @@ def test_a_host_that_refuses_us_and_repeats_what_it_was_sent(
     assert watched.leaks() == {}
 
 
+@pytest.mark.slow
 def test_a_host_that_says_nothing(watched: Watched, server: NodeInfo) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://{GIT_LOGIN}127.0.0.1:{listener.getsockname()[1]}/repo.git"

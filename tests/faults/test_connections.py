@@ -42,6 +42,7 @@ def test_a_load_goes_on_where_requests_and_responses_break_off(
     assert_equal_to_perceval(client, alias, mirror.folder(home, Remote(origin)), origin)
 
 
+@pytest.mark.slow
 def test_so_does_a_run_that_compares_what_the_index_holds_with_the_repository(
     tmp_path: Path, server: NodeInfo, client: elasticsearch.Elasticsearch, alias: str, ingest: Run
 ) -> None:
@@ -103,6 +104,7 @@ def test_requests_that_are_too_long_for_somebody_in_between_are_sent_in_parts(
     assert hashes(client, alias) == sorted(repository.hashes())
 
 
+@pytest.mark.slow
 def test_the_bar_counts_what_is_sent_again(
     tmp_path: Path, server: NodeInfo, client: elasticsearch.Elasticsearch, alias: str, environment: dict[str, str]
 ) -> None:

@@ -90,7 +90,7 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("with_news", [True, False])
+@pytest.mark.parametrize("with_news", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_damaged_mirror_is_cloned_again(
     damage: Callable[[Path], None],
     with_news: bool,

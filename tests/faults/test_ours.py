@@ -285,7 +285,11 @@ finally:
 
 @pytest.mark.parametrize(
     "years",
-    ["2150,1971,2026.5", pytest.param("1971", marks=pytest.mark.slow), pytest.param("2150", marks=pytest.mark.slow)],
+    [
+        pytest.param("2150,1971,2026.5", marks=pytest.mark.slow),
+        pytest.param("1971", marks=pytest.mark.slow),
+        pytest.param("2150", marks=pytest.mark.slow),
+    ],
 )
 def test_a_clock_that_is_wrong_or_jumps_does_no_harm(
     years: str,

@@ -53,7 +53,9 @@ def silent_host() -> Iterator[str]:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
-@pytest.mark.parametrize("scheme", ["http", "https", "git", "ssh"])
+@pytest.mark.parametrize(
+    "scheme", ["http", *(pytest.param(each, marks=pytest.mark.slow) for each in ("https", "git", "ssh"))]
+)
 def test_a_host_that_says_nothing_is_given_up(scheme: str, home: Path, ingest: Run) -> None:
     with silent_host() as host:
         url = f"{scheme}://{host}/repository"
@@ -84,6 +86,7 @@ def test_a_remote_that_goes_silent_in_the_middle_is_given_up_and_the_next_run_co
     assert hashes(client, alias) == sorted(repository.hashes())
 
 
+@pytest.mark.slow
 def test_git_that_is_busy_on_its_own_is_not_given_up(tmp_path: Path, repository: Repository, ingest: Run) -> None:
     busy = tmp_path / "bin" / "git"
     busy.parent.mkdir()
@@ -98,7 +101,10 @@ def test_git_that_is_busy_on_its_own_is_not_given_up(tmp_path: Path, repository:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGKILL, *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGTERM, signal.SIGINT))],
+)
 def test_git_does_not_outlive_us(
     number: signal.Signals,
     repository: Repository,

@@ -85,7 +85,8 @@ def assert_complete(repository: Repository, environment: dict[str, str], url: st
         assert_equal_to_perceval(client, alias, path, origin)
 
 
-@pytest.mark.parametrize("away", [0, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("away", [0, 20])
 def test_a_server_that_is_killed_and_comes_back_loses_nothing(
     away: int, doomed: Node, tmp_path: Path, environment: dict[str, str]
 ) -> None:

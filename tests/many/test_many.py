@@ -314,6 +314,7 @@ def test_repositories_that_left_the_list_are_told_of_and_pruned_if_told_so(
     assert ingest("load", "--repos", some.list, "--prune").stderr == ""
 
 
+@pytest.mark.slow
 def test_nothing_is_pruned_without_a_good_list(
     some: Some, client: elasticsearch.Elasticsearch, alias: str, home: Path, ingest: Run
 ) -> None:
@@ -344,6 +345,7 @@ def test_a_terminal_shows_a_bar_for_the_whole_and_one_for_each_that_is_loaded(
     assert all(f"{origin[-48:]}: " in shown for origin in some.origins[:2])
 
 
+@pytest.mark.slow
 def test_figures_of_each_repository_as_json(some: Some, ingest: Run) -> None:
     done = ingest("load", "--repos", some.list, "--log-format", "json")
     lines = [json.loads(line) for line in done.stderr.splitlines()]

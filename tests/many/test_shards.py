@@ -31,6 +31,7 @@ def primaries(client: elasticsearch.Elasticsearch, alias: str) -> list[dict[str,
     return [each for each in shards if each["prirep"] == "p"]
 
 
+@pytest.mark.slow
 def test_shards_and_replicas_are_those_of_a_new_index_and_have_no_effect_on_one_that_exists(
     tmp_path: Path, client: elasticsearch.Elasticsearch, alias: str, ingest: Run
 ) -> None:

@@ -161,7 +161,6 @@ def test_a_server_whose_start_was_cut_off_can_be_stopped(home: Path, how: signal
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_processes_whose_arguments_are_not_there_for_a_moment_are_not_taken_for_dead(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +179,7 @@ def test_processes_whose_arguments_are_not_there_for_a_moment_are_not_taken_for_
     assert not node.stop()
 
 
+@pytest.mark.slow
 def test_a_start_that_was_killed_is_carried_on_by_the_next(home: Path) -> None:
     node = small_node(home)
     child = start_in_child(home)
