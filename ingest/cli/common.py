@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +28,18 @@ def say(line: str) -> None:
 
     :raises UsageError: standard output takes nothing
     """
-    try:
+    with writing_results():
         click.echo(printable(line))
+
+
+@contextmanager
+def writing_results() -> Iterator[None]:
+    """In this block, the one thing that files have to do with is standard output.
+
+    :raises UsageError: it takes nothing
+    """
+    try:
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:

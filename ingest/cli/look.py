@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from elasticsearch.dsl.query import Query
 
-from ingest.cli.common import connected, say, settings_of
+from ingest.cli.common import connected, say, settings_of, writing_results
 from ingest.cli.filters import TextCommand, filters_of, takes_filters
 from ingest.cli.options import takes
 from ingest.search import groups
@@ -76,7 +76,7 @@ def search(
     commits, request = _asked(context)
     asked = query(request)
     if only_count:
-        click.echo(commits.count(asked))
+        say(str(commits.count(asked)))
         return 0
     order = sort or ("relevance" if request.text.strip() else "date")
     if by is not None:
@@ -112,8 +112,9 @@ def show(flags: dict[str, Any], commit: str) -> int:
 
     commits = _commits(settings_of(flags))
     console = _console()
-    console.print(showing.text(showing.find(commits, commit), width=console.width if console.is_terminal else 80),
-                  soft_wrap=True)  # fmt: skip
+    text = showing.text(showing.find(commits, commit), width=console.width if console.is_terminal else 80)
+    with writing_results():
+        console.print(text, soft_wrap=True)
     return 0
 
 
@@ -186,10 +187,11 @@ _SORT = {"relevance": MOST_RELEVANT_FIRST, "date": NEWEST_FIRST}
 def _print_lines(lines: Iterable[str]) -> int:
     """Print lines, and give how many there were."""
     count = 0
-    for count, line in enumerate(lines, 1):  # noqa: B007 - used behind the loop
-        sys.stdout.write(f"{line}\n")
-    # Here, where it is noticed that nobody reads any more.
-    sys.stdout.flush()
+    with writing_results():
+        for count, line in enumerate(lines, 1):  # noqa: B007 - used behind the loop
+            sys.stdout.write(f"{line}\n")
+        # Here, where it is noticed that nobody reads any more.
+        sys.stdout.flush()
     return count
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ingest.cli.common import connected, say, settings_of
+from ingest.cli.common import connected, say, settings_of, writing_results
 from ingest.cli.options import takes
 from ingest.errors import UsageError
 from ingest.git.remote import Remote
@@ -43,7 +43,8 @@ def report(flags: dict[str, Any], out: Path, repositories: tuple[str, ...], titl
     found = figures.gather(client, settings.index, origins, settings.retry_for, datetime.now(UTC))
     text = page.render(found, library.library(settings.home / "report"), title)
     if out == _STANDARD_OUTPUT:
-        click.echo(text, nl=False)
+        with writing_results():
+            click.echo(text, nl=False)
         return 0
     file.write(out, text)
     several = "repository" if found.count == 1 else "repositories"

@@ -156,12 +156,15 @@ def test_streams_may_be_closed(redirection: str, tmp_path: Path, environment: di
 
 
 def test_results_that_nobody_takes(tmp_path: Path, environment: dict[str, str]) -> None:
-    command = [*LOAD, str(linear(tmp_path / "repository", 3).path)]
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(command, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert "standard output (No space left on device)" in one_line(
-        subprocess.CompletedProcess(command, done.returncode, "", done.stderr), 2
-    )
+    repository = linear(tmp_path / "repository", 3)
+    commands = (["load", str(repository.path)], ["status"], ["search", "change"], ["search", "--count"], ["export"],
+                ["show", repository.head()], ["report", "--out", "-"])  # fmt: skip
+    for command in commands:
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [*PROGRAM, *command], env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            )
+        assert "standard output (No space left on device)" in one_line(done, 2)
 
 
 @pytest.mark.parametrize("files", [8, 11, *(pytest.param(each, marks=pytest.mark.slow) for each in (12, 13, 14, 20))])
