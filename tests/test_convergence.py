@@ -297,6 +297,7 @@ def test_of_two_runs_on_two_hosts_the_second_to_end_notices(state: State) -> Non
         assert one.finish(reached(1), 0)
 
 
+@pytest.mark.slow
 def test_of_two_hosts_the_slower_does_not_undo_what_the_faster_did(
     tmp_path: Path, client: elasticsearch.Elasticsearch, alias: str, environment: dict[str, str], ingest: Run
 ) -> None:

@@ -54,6 +54,8 @@ URLS = st.tuples(
 @example("https://u:p@[::1/x")
 @example("~nobody-of-that-name")
 @example("ssh://:@example.org")
+@example("ssh://")
+@example("file://")
 def test_a_repository_is_taken_apart_or_refused_and_its_address_is_its_own(text: str) -> None:
     try:
         remote = Remote.parse(text)

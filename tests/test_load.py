@@ -279,7 +279,9 @@ def test_a_later_load_leaves_the_settings_alone(client: elasticsearch.Elasticsea
         assert settings_of(client, alias) == {"refresh_interval": None, "number_of_replicas": "1"}
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_an_interrupted_run_says_so_and_the_next_one_completes(
     number: signal.Signals,
     code: int,

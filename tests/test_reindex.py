@@ -186,6 +186,7 @@ def test_an_index_of_another_version_is_refused_until_it_is_reindexed(
     assert set(hashes(client, alias)) == repository.hashes()
 
 
+@pytest.mark.slow
 def test_loads_into_the_live_index_during_a_reindex_are_not_lost(
     repository: Repository,
     client: elasticsearch.Elasticsearch,

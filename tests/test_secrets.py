@@ -240,6 +240,7 @@ COMPLAINTS = [(401, "application/json"), (403, "application/json"), (400, "appli
               (500, "application/json"), (503, "application/json"), (302, "text/html"), (502, "text/html")]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", EACH_KIND)
 def test_a_server_that_refuses_us_and_repeats_what_it_was_sent(
     way: Way, watched: Watched, server: NodeInfo, secrets: Path, repository: str
@@ -281,6 +282,7 @@ def hanging_up(_: NodeInfo) -> Iterator[Gate]:
         listener.shutdown(socket.SHUT_RDWR)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("away", [nobody, distrusted, hanging_up])
 @pytest.mark.parametrize("way", EACH_KIND)
 def test_a_server_that_cannot_be_reached_or_trusted(
@@ -297,6 +299,7 @@ def test_a_server_that_cannot_be_reached_or_trusted(
     assert watched.leaks() == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [401, 403, 404, 500])
 def test_a_host_that_refuses_us_and_repeats_what_it_was_sent(
     status: int, watched: Watched, server: NodeInfo, tmp_path: Path
@@ -314,6 +317,7 @@ def test_a_host_that_says_nothing(watched: Watched, server: NodeInfo) -> None:
     assert watched.leaks() == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "number",
     [
@@ -342,6 +346,7 @@ def test_a_run_that_is_ended(
     assert watched.leaks() == {}
 
 
+@pytest.mark.slow
 def test_a_credential_with_the_end_of_its_line_is_taken_without_it(
     watched: Watched, server: NodeInfo, repository: str
 ) -> None:
@@ -381,6 +386,7 @@ def test_a_defect_is_told_without_secrets_and_asks_for_a_report(
     assert not [form for form in forms() - {b"marker"} if form in done.stderr.encode()]
 
 
+@pytest.mark.slow
 def test_what_is_listed_as_rejected_holds_no_secret(
     watched: Watched, client: elasticsearch.Elasticsearch, alias: str, server: NodeInfo, home: Path, repository: str
 ) -> None:

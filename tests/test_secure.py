@@ -122,7 +122,7 @@ def gate(server: NodeInfo) -> Iterator[Gate]:
         yield gate
 
 
-@pytest.mark.parametrize("from_file", [False, True])
+@pytest.mark.parametrize("from_file", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_an_api_key_is_sent_with_every_request_and_appears_nowhere(
     from_file: bool,
     gate: Gate,
@@ -199,6 +199,7 @@ def rejecting(client: elasticsearch.Elasticsearch, alias: str) -> None:
     client.indices.create(index=f"{alias}-1", mappings=other, aliases={alias: {}})
 
 
+@pytest.mark.slow
 def test_the_role_of_the_readme_is_enough_for_everything(
     secure: Secure,
     behind: elasticsearch.Elasticsearch,
@@ -276,6 +277,7 @@ def test_a_reindex_that_may_delete_no_document_ends_all_the_same(
     assert len(documents(behind, alias)) == 3
 
 
+@pytest.mark.slow
 def test_the_role_of_those_who_look_shows_the_status_and_writes_nothing(
     secure: Secure, tmp_path: Path, ingest: Run
 ) -> None:
@@ -288,6 +290,7 @@ def test_the_role_of_those_who_look_shows_the_status_and_writes_nothing(
     one_line(ingest("load", repository.path, **secure.looker), 5, "forbids it", "privileges")
 
 
+@pytest.mark.slow
 def test_who_may_only_read_can_search_and_nothing_else(secure: Secure, tmp_path: Path, ingest: Run) -> None:
     repository = linear(tmp_path / "repository", 3)
     assert ingest("load", repository.path, **secure.least).returncode == 0
@@ -359,6 +362,7 @@ def test_a_certificate_that_does_not_count_is_refused_before_anything_is_sent(
     assert gate.brought == []
 
 
+@pytest.mark.slow
 def test_the_same_certificate_counts_while_it_does(server: NodeInfo, tmp_path: Path, ingest: Run) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
@@ -368,6 +372,7 @@ def test_the_same_certificate_counts_while_it_does(server: NodeInfo, tmp_path: P
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [301, 308])
 def test_a_redirection_is_not_followed(status: int, gate: Gate, server: NodeInfo, tmp_path: Path, ingest: Run) -> None:
     with standing(Gate(server.url, "nothing", (200, "elsewhere"))) as elsewhere:

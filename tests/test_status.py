@@ -58,6 +58,7 @@ def test_status_tells_of_each_repository_how_its_last_run_ended(
     assert printed[3].endswith(str(repository.path))
 
 
+@pytest.mark.slow
 def test_status_of_ten_thousand_repositories_takes_few_requests_and_a_screen(
     client: elasticsearch.Elasticsearch,
     server: NodeInfo,

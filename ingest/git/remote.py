@@ -72,6 +72,8 @@ class Remote:
         except ValueError as error:
             raise UsageError(f"A repository's URL is malformed ({error})", "check it") from None
         login, _, host = parts.netloc.rpartition("@")
+        if not (host or (scheme == "file" and parts.path)):
+            raise UsageError("A repository's URL names no host", "check it")
         if scheme == "ssh" and (user := login.partition(":")[0]):
             # The user name of an ssh URL is part of the address (git@host), not a secret.
             host = f"{user}@{host}"

@@ -22,7 +22,8 @@ from tests.terminal import on_a_terminal
 BYTES = (100_000, 50_000)
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow), pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_load_goes_on_where_requests_and_responses_break_off(
     seed: int,
     tmp_path: Path,

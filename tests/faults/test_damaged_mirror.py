@@ -89,7 +89,9 @@ DAMAGES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "damage", [*DAMAGES[:2], *(pytest.param(each, marks=pytest.mark.slow) for each in DAMAGES[2:])]
+)
 @pytest.mark.parametrize("with_news", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_damaged_mirror_is_cloned_again(
     damage: Callable[[Path], None],
@@ -188,8 +190,12 @@ def test_a_mirror_that_a_user_named_is_left_as_it_is(
     assert sorted((path, path.stat().st_size) for path in place.rglob("*")) == before
 
 
-@pytest.mark.parametrize("name", ["HEAD.lock", "packed-refs.lock", "config.lock", "shallow.lock",
-                                  "refs/heads/main.lock", "objects/pack/tmp_pack_Xy12"])  # fmt: skip
+LEFT = ["HEAD.lock", "packed-refs.lock", "config.lock", "shallow.lock", "objects/pack/tmp_pack_Xy12"]
+
+
+@pytest.mark.parametrize(
+    "name", ["refs/heads/main.lock", *(pytest.param(each, marks=pytest.mark.slow) for each in LEFT)]
+)
 def test_what_a_killed_git_left_is_in_nobodys_way(
     name: str, repository: Repository, client: elasticsearch.Elasticsearch, alias: str, home: Path, ingest: Run
 ) -> None:

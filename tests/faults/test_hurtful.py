@@ -204,6 +204,7 @@ def harmless(shown: str) -> bool:
     return all(each == "\n" or unicodedata.category(each) not in ("Cc", "Cf") for each in left)
 
 
+@pytest.mark.slow
 def test_the_terminal_is_not_written_to_by_a_repository(
     tmp_path: Path, client: elasticsearch.Elasticsearch, alias: str, environment: dict[str, str]
 ) -> None:

@@ -140,6 +140,7 @@ def test_a_load_whose_index_is_replaced_ends_with_one_line_and_the_next_one_comp
     assert set(hashes(client, alias)) == repository.hashes()
 
 
+@pytest.mark.slow
 def test_a_state_that_is_deleted_during_a_load_is_made_again_with_its_mapping(
     tmp_path: Path, client: Client, alias: str, environment: dict[str, str], home: Path, ingest: Run
 ) -> None:

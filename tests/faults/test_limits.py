@@ -60,6 +60,7 @@ def with_many_files(path: Path, count: int) -> Repository:
     return repository
 
 
+@pytest.mark.slow
 def test_a_document_that_is_too_large_loses_its_file_list_and_not_its_place(
     tmp_path: Path, narrow: elasticsearch.Elasticsearch, alias: str, home: Path, ingest: Run
 ) -> None:
@@ -88,6 +89,7 @@ def test_a_document_that_is_too_large_loses_its_file_list_and_not_its_place(
     assert list((home / "rejects").iterdir()) == [file]
 
 
+@pytest.mark.slow
 def test_a_document_that_is_too_large_without_its_files_is_rejected_and_can_be_replayed_where_there_is_room(
     tmp_path: Path,
     narrow: elasticsearch.Elasticsearch,

@@ -65,6 +65,7 @@ def test_a_host_that_says_nothing_is_given_up(scheme: str, home: Path, ingest: R
     assert [path.suffix for path in (home / "mirrors").iterdir()] == [".lock"]
 
 
+@pytest.mark.slow
 def test_a_remote_that_goes_silent_in_the_middle_is_given_up_and_the_next_run_completes(
     repository: Repository, daemon: str, client: elasticsearch.Elasticsearch, alias: str, home: Path, ingest: Run
 ) -> None:

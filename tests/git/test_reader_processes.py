@@ -202,7 +202,10 @@ def test_an_error_in_a_worker_is_raised_with_its_traceback(mirror: Path) -> None
         list(reading(mirror, failing))
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGKILL, *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGTERM, signal.SIGINT))],
+)
 def test_workers_and_git_end_with_the_process_that_reads(number: signal.Signals, mirror: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from tests.git.test_reader_processes import reading\n"

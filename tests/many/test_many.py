@@ -131,6 +131,7 @@ def test_only_what_is_new_is_loaded(some: Some, client: elasticsearch.Elasticsea
     assert ingest("load", "--repos", some.list).stdout.startswith("5 repositories: 0 loaded, 5 unchanged, 0 failed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     ["document lost", *(pytest.param(each, marks=pytest.mark.slow)
@@ -228,6 +229,7 @@ def test_rejected_documents_of_all_repositories_are_in_one_list(
     assert "2 repositories: 2 commits are still lacking" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how", [signal.SIGTERM, *(pytest.param(each, marks=pytest.mark.slow) for each in (signal.SIGINT, signal.SIGKILL))]
 )

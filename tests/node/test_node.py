@@ -78,6 +78,7 @@ def somebody_on_port_9200() -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 def test_a_node_is_found_again_and_keeps_its_data_and_port_when_its_server_is_killed(home: Path) -> None:
     node = small_node(home)
     assert node.status() is None
