@@ -1,6 +1,5 @@
 """The main job, end to end: the command, a real repository, a real Elasticsearch."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -205,10 +204,9 @@ def test_the_last_lines_say_what_was_done_and_how_to_look_at_it(
     assert first.startswith("3 commits indexed, 0 rejected in ")
     assert f"{alias} at {server.url} now holds 3" in first
     assert [command.split()[0] for command in commands] == ["ingest"] * 2 + ["curl"] * 3
-    shell = environment | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     for command in commands:
-        typed = ["bash", "-c", command.replace("curl", "curl -fsS")]
-        answer = subprocess.run(typed, env=shell, capture_output=True, check=False)
+        typed = command.replace("curl", "curl -fsS").replace("  ingest", f"{sys.executable} -m ingest")
+        answer = subprocess.run(["bash", "-c", typed], env=environment, capture_output=True, check=False)
         assert answer.returncode == 0, answer.stderr
     assert done.stderr == ""
 
