@@ -64,8 +64,15 @@ def target_of(client: elasticsearch.Elasticsearch, settings: Settings) -> Target
 
     :raises IngestError: it cannot be
     """
-    index = manage.prepare(client, settings.index, settings.shape)
-    return Target(client, settings.index, index, settings.chunk_size, settings.chunk_bytes, settings.retry_for)
+    return target_at(client, settings, settings.index, manage.prepare(client, settings.index, settings.shape))
+
+
+def target_at(client: elasticsearch.Elasticsearch, settings: Settings, alias: str, index: str) -> Target:
+    """Where to send, as the settings have it, to an index that is there.
+
+    :param alias: that stands for it, and is what requests name
+    """
+    return Target(client, alias, index, settings.chunk_size, settings.chunk_bytes, settings.retry_for)
 
 
 def state_of(target: Target) -> State:

@@ -21,7 +21,6 @@ from ingest.errors import (
 from ingest.git import mirror
 from ingest.git.remote import Remote
 from ingest.index import bulk, manage
-from ingest.index.bulk import Target
 from ingest.index.contents import Contents, anew
 from ingest.index.conversion import Action
 from ingest.index.document import MAPPING_VERSION
@@ -90,9 +89,7 @@ def reindex(
             raise UsageError(f"{alias} does not exist", 'name a repository: make reindex REPO="URL-or-path …"')
         index = manage.new_name(alias)
         state = State(client, alias, index, settings.retry_for)
-        target = Target(
-            client, manage.building(index), index, settings.chunk_size, settings.chunk_bytes, settings.retry_for
-        )
+        target = pipeline.target_at(client, settings, manage.building(index), index)
         rebuild = Rebuild(
             live, Job(settings, target, state, rejects, show), {remote.origin: remote for remote in named}
         )

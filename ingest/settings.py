@@ -328,11 +328,15 @@ def _one_line(text: str, whose: str) -> str:
     return line
 
 
+def _secret() -> list[Any]:
+    """The metadata of the settings that are secret."""
+    return [each.metadata for each in fields(Settings) if each.metadata["secret"]]
+
+
 def environment_for_others() -> dict[str, str]:
     """Our environment for those whom what opens Elasticsearch, and repositories, is no business of."""
-    secret = {each.metadata["variable"] for each in fields(Settings) if each.metadata["secret"]} | {"INGEST_REPO"}
     kept = os.environ.copy()
-    for name in secret:
+    for name in (*(metadata["variable"] for metadata in _secret()), "INGEST_REPO"):
         kept.pop(name, None)
         kept.pop(f"{name}_FILE", None)
     return kept
@@ -340,11 +344,10 @@ def environment_for_others() -> dict[str, str]:
 
 def secrets_of_elasticsearch() -> set[str]:
     """Every secret that the environment tells, as far as it can be read; names of users are none."""
-    told = dict.fromkeys((each.metadata["variable"] for each in fields(Settings) if each.metadata["secret"]), "")
-    for each in fields(Settings):
-        if each.metadata["secret"]:
-            with suppress(UsageError):
-                told[each.metadata["variable"]] = _told(each.metadata)
+    told = dict.fromkeys((metadata["variable"] for metadata in _secret()), "")
+    for metadata in _secret():
+        with suppress(UsageError):
+            told[metadata["variable"]] = _told(metadata)
     found = {told["ES_API_KEY"], told["ES_PASSWORD"], f"{told['ES_USERNAME']}:{told['ES_PASSWORD']}"}
     for url in told["ES_URL"].split(","):
         with suppress(ValueError):

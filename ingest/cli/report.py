@@ -8,7 +8,6 @@ import click
 
 from ingest.cli.common import connected, say, settings_of, writing_results
 from ingest.cli.options import takes
-from ingest.errors import UsageError
 from ingest.git.remote import Remote
 from ingest.index import manage
 from ingest.report import file
@@ -38,8 +37,7 @@ def report(flags: dict[str, Any], out: Path, repositories: tuple[str, ...], titl
     if out != _STANDARD_OUTPUT:
         file.check(out)
     client = connected(settings)
-    if manage.behind(client, settings.index) is None:
-        raise UsageError(f"{settings.index} does not exist", "load a repository first: make ingest REPO=…")
+    manage.check_exists(client, settings.index)
     found = figures.gather(client, settings.index, origins, settings.retry_for, datetime.now(UTC))
     text = page.render(found, library.library(settings.home / "report"), title)
     if out == _STANDARD_OUTPUT:

@@ -143,18 +143,9 @@ def reindex(flags: dict[str, Any], repositories: tuple[str, ...]) -> int:
 @click.argument("repositories", metavar="[REPO...]", nargs=-1, envvar="INGEST_REPO")
 @click.option("--repair", is_flag=True, help="Mend what differs.")
 @takes(
-    "index",
-    "chunk_size",
-    "chunk_bytes",
-    "retry_for",
-    "workers",
-    "items_bytes",
-    "remote_timeout",
-    "wait",
-    "quiet",
-    "log_format",
-    "heap",
-)
+    "index", "chunk_size", "chunk_bytes", "retry_for", "workers", "items_bytes", "remote_timeout", "wait", "quiet",
+    "log_format", "heap",
+)  # fmt: skip
 @click.pass_obj
 def verify(flags: dict[str, Any], repositories: tuple[str, ...], repair: bool) -> int:
     """Compare the index with repositories, document for document, and say what differs.
@@ -163,8 +154,7 @@ def verify(flags: dict[str, Any], repositories: tuple[str, ...], repair: bool) -
     """
     settings = settings_of(flags)
     client = connected(settings)
-    if manage.behind(client, settings.index) is None:
-        raise UsageError(f"{settings.index} does not exist", "load a repository first: make ingest REPO=…")
+    manage.check_exists(client, settings.index)
     target = pipeline.target_of(client, settings)
     state = pipeline.state_of(target)
     known = {entry.origin: entry.reached for entry in state.entries()}

@@ -12,7 +12,7 @@ from typing import Any
 
 import elasticsearch
 
-from ingest.errors import ElasticsearchRefusedError, IngestError
+from ingest.errors import ElasticsearchRefusedError, IngestError, UsageError
 from ingest.index import connection
 from ingest.index.document import MAPPING_VERSION, mapping
 from ingest.index.patience import LAST_WORDS, patiently
@@ -95,6 +95,16 @@ def behind(client: elasticsearch.Elasticsearch, alias: str) -> str | None:
             "leave it on one of them, or choose another name with INDEX=… or --index",
         )
     return str(indices[0])
+
+
+def check_exists(client: elasticsearch.Elasticsearch, alias: str) -> None:
+    """See that there is an index behind an alias, for commands that make none.
+
+    :raises UsageError: there is none
+    :raises IngestError: as `behind` does
+    """
+    if behind(client, alias) is None:
+        raise UsageError(f"{alias} does not exist", "load a repository first: make ingest REPO=…")
 
 
 def _create(client: elasticsearch.Elasticsearch, alias: str, shape: Mapping[str, int]) -> str:

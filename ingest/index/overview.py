@@ -13,7 +13,6 @@ import elasticsearch
 
 from ingest.errors import ElasticsearchUnavailableError
 from ingest.git.snapshot import Snapshot
-from ingest.index.patience import patiently
 from ingest.index.state import State
 
 T = TypeVar("T")
@@ -80,7 +79,7 @@ class Overview:
             return list(answer["hits"]["hits"])
 
         after: list[Any] | None = None
-        while hits := self._patiently(partial(page, after)):
+        while hits := self.state.patiently(partial(page, after)):
             yield [hit["_source"] for hit in hits]
             after = hits[-1]["sort"]
 
@@ -99,7 +98,7 @@ class Overview:
                 raise ElasticsearchUnavailableError(f"Not all of {state.name} can be read", "look at its shards")
             return [each for each in docs if each["found"]]
 
-        found = filter(None, map(_noted, self._patiently(documents) if origins else ()))
+        found = filter(None, map(_noted, self.state.patiently(documents) if origins else ()))
         return {each.origin: each for each in found}
 
     def documents(self, origins: Sequence[str]) -> dict[str, int]:
@@ -120,7 +119,7 @@ class Overview:
             )
             return {each["key"]: each["doc_count"] for each in answer["aggregations"]["origins"]["buckets"]}
 
-        return self._patiently(count) if origins else {}
+        return self.state.patiently(count) if origins else {}
 
     def note_unchanged(self, found: Sequence[tuple[Noted, float]], host: Callable[[str], str]) -> set[str]:
         """Note of origins that a run has found nothing new.
@@ -140,7 +139,7 @@ class Overview:
                 noted.origin for (noted, _), answer in zip(found, answers, strict=True) if "error" in answer["update"]
             }
 
-        return self._patiently(write)
+        return self.state.patiently(write)
 
     def _update(self, noted: Noted, seconds: float, host: str) -> Iterator[dict[str, Any]]:
         now = datetime.now(UTC).isoformat()
@@ -154,10 +153,6 @@ class Overview:
         }
         yield {"update": {"_id": self.state.identifier(noted.origin), **noted.version}}
         yield {"doc": {"last_success": now, "last_attempt": attempt}}
-
-    def _patiently(self, call: Callable[[elasticsearch.Elasticsearch], T]) -> T:
-        state = self.state
-        return patiently(state.client, call, state.retry_for, f"The state in {state.name} could not be used")
 
 
 def _noted(document: dict[str, Any]) -> Noted | None:

@@ -14,7 +14,6 @@ from ingest.git.remote import Remote
 from ingest.git.seats import Seats
 from ingest.git.snapshot import Snapshot
 from ingest.index import connection
-from ingest.index.bulk import Target
 from ingest.index.rejects import Rejects
 from ingest.index.state import State
 from ingest.pipeline import Job
@@ -106,9 +105,7 @@ class Work:
         """
         settings = brief.settings
         client = connection.of(settings)
-        target = Target(
-            client, settings.index, brief.behind, settings.chunk_size, settings.chunk_bytes, settings.retry_for
-        )
+        target = pipeline.target_at(client, settings, settings.index, brief.behind)
         state = State(client, settings.index, brief.behind, settings.retry_for)
         seats = None if brief.folder is None else Seats(brief.folder, brief.seats)
         return cls(Job(settings, target, state, _Told(tell, settings), False, viewer=_Viewer(tell), seats=seats), tell)
